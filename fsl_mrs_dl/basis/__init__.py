@@ -1,0 +1,1 @@
+"""Sequence and spin systems to basis sets: simulation, reading, writing, checking."""

@@ -1,0 +1,1 @@
+"""The fsl_mrs_dl command: one thin module per subcommand."""

@@ -1,0 +1,1 @@
+"""How good the fits are, against known contents and other tools."""

@@ -1,0 +1,1 @@
+"""A scan to a result: reading, alignment, prediction, physical model, result folder, report."""

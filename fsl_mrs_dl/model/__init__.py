@@ -1,0 +1,1 @@
+"""Networks, their configurations, their input and their folders."""

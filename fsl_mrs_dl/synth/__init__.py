@@ -1,0 +1,1 @@
+"""Basis sets to training spectra: draw parameters, then apply them."""
