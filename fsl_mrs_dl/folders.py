@@ -1,0 +1,104 @@
+"""Output folders that appear whole or not at all."""
+
+import contextlib
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+from .errors import OutputError
+
+
+@contextlib.contextmanager
+def whole_folder(path, overwrite=False):
+    """Context in which a folder is written; it gets its name only when the block ends without an error.
+
+    The block receives an empty folder beside the wanted one, at the same depth, so relative links made
+    in it stay right. Whatever ends the block early, nothing is left behind and an older folder of that
+    name stays as it was.
+
+    Args:
+        path: folder to make; missing parents are made too.
+        overwrite: whether an existing folder is replaced.
+
+    Yields:
+        Path of the temporary folder to write into.
+
+    Raises:
+        OutputError: the path exists (and may not be replaced) or cannot be written.
+    """
+    target = Path(os.path.realpath(Path(path).expanduser()))
+    _check_free(target, overwrite)
+    made_parents = _make_parents(target)
+    part = target.parent / f".fsl_mrs_dl_{uuid.uuid4().hex[:12]}"
+    try:
+        try:
+            part.mkdir()
+        except OSError as exc:
+            raise OutputError(
+                f"The output folder {target} cannot be made ({exc.strerror}); choose one where you may write."
+            ) from exc
+        yield part
+        _put_in_place(part, target, overwrite)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        for parent in made_parents:
+            # Only parents that are still empty go; rmdir refuses the others.
+            with contextlib.suppress(OSError):
+                parent.rmdir()
+
+
+def _check_free(target, overwrite):
+    """Raise OutputError unless the target does not exist, or is a folder that may be replaced."""
+    if not os.path.lexists(target):
+        return
+    if not target.is_dir():
+        raise OutputError(f"The output must be a folder, but {target} is a file; choose another name.")
+    if not overwrite:
+        raise OutputError(
+            f"The output folder {target} exists; choose another name, or give --overwrite to replace it."
+        )
+    # Replacing removes what is there: never the folder someone stands in, or a home, by a slip of the keyboard.
+    for kept in (Path.cwd(), Path.home()):
+        if target == kept or target in kept.parents:
+            raise OutputError(f"The output folder {target} holds {kept} and is not replaced; choose another name.")
+
+
+def _make_parents(target):
+    """Make the missing parents of a folder; returns them, deepest first.
+
+    Raises:
+        OutputError: a parent cannot be made, or is a file.
+    """
+    missing = [parent for parent in target.parents if not parent.exists()]
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        for parent in missing:
+            with contextlib.suppress(OSError):
+                parent.rmdir()
+        raise OutputError(
+            f"The folder {target.parent} for the output cannot be made ({exc.strerror}); choose one where you may write."
+        ) from exc
+    return missing
+
+
+def _put_in_place(part, target, overwrite):
+    """Rename the finished folder to its name, and remove the older folder if that may be replaced.
+
+    Raises:
+        OutputError: the name is taken meanwhile, or the folder cannot be renamed.
+    """
+    _check_free(target, overwrite)
+    older = None
+    try:
+        if target.exists():
+            older = target.parent / f"{part.name}_old"
+            target.rename(older)
+        part.rename(target)
+    except OSError as exc:
+        if older is not None and older.exists():
+            older.rename(target)
+        raise OutputError(f"The finished output cannot be renamed to {target} ({exc.strerror}).") from exc
+    if older is not None:
+        shutil.rmtree(older, ignore_errors=True)
