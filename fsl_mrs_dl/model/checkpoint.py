@@ -1,0 +1,135 @@
+"""A trained model is one folder: config.json, weights.safetensors, card.json and card.md. Nothing is unpickled."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from ..config import from_dict, read_json, to_dict
+from ..errors import ConfigError, ModelError
+from ..folders import whole_folder
+from .card import card_text
+from .inputs import InputConfig
+from .networks import network_classes
+from .output import LineScale
+
+SHIPPED = Path(__file__).parent.parent / "models"
+"""The folder of the models that come with the package."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Everything but the weights that a prediction needs.
+
+    Attributes:
+        network: name of the network (`networks.NETWORKS`).
+        input: what it sees.
+        metabolites: names of the concentrations, in the order of the output.
+        conditions: names of the spectra, in the order of the input.
+        nucleus: such as "1H".
+        line: scale of the line parameters.
+        basis_fingerprint: of the basis set that it was trained with.
+        basis_linewidth_hz: Lorentzian width of that basis set's lines (Hz).
+    """
+
+    network: str
+    input: InputConfig
+    metabolites: tuple[str, ...]
+    conditions: tuple[str, ...]
+    nucleus: str
+    line: LineScale
+    basis_fingerprint: str
+    basis_linewidth_hz: float
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A network ready to predict.
+
+    Attributes:
+        name: of the model, its folder's.
+        config: ModelConfig.
+        options: the network's own configuration.
+        network: torch module in evaluation mode.
+        card: dict of what it was trained on, with which outcome, and what it is for.
+        weights_sha256: of the weights' file; None before it was saved.
+    """
+
+    name: str
+    config: ModelConfig
+    options: object
+    network: torch.nn.Module
+    card: dict
+    weights_sha256: str | None = None
+
+
+def build_network(config, options):
+    """An untrained network of a ModelConfig and the network's own configuration."""
+    network_class, _ = network_classes(config.network)
+    return network_class(options, config.input.channels, config.input.bins, len(config.metabolites))
+
+
+def save_model(model, folder, overwrite=False):
+    """Write a model folder, whole or not at all.
+
+    Raises:
+        OutputError: the folder exists and overwrite is off, or it cannot be written.
+    """
+    with whole_folder(folder, overwrite) as partial:
+        values = {"model": to_dict(model.config), "options": asdict(model.options)}
+        (partial / "config.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()}
+        save_file(weights, partial / "weights.safetensors")
+        (partial / "card.json").write_text(json.dumps(model.card, indent=1) + "\n", encoding="utf-8")
+        (partial / "card.md").write_text(card_text(model.card), encoding="utf-8")
+
+
+def shipped_models():
+    """Names of the models that come with the package."""
+    return tuple(sorted(path.parent.name for path in SHIPPED.glob("*/config.json")))
+
+
+def load_model(name_or_folder):
+    """A trained model, by the name of a shipped one or by its folder.
+
+    Raises:
+        ModelError: there is no such model, or the folder's content is not a whole model.
+    """
+    folder = Path(name_or_folder)
+    if not folder.is_dir() and (SHIPPED / str(name_or_folder) / "config.json").is_file():
+        folder = SHIPPED / str(name_or_folder)
+    if not folder.is_dir():
+        raise ModelError(
+            f"There is no model {str(name_or_folder)!r}: give the folder of one, or one of {', '.join(shipped_models())}."
+        )
+    values = read_json(folder / "config.json", "a model's configuration", ModelError)
+    if not isinstance(values, dict) or set(values) != {"model", "options"}:
+        raise ModelError(f"{folder}/config.json: not a model of fsl_mrs_dl (it must hold 'model' and 'options').")
+    try:
+        config = from_dict(ModelConfig, values["model"], f"{folder}/config.json")
+        options = from_dict(network_classes(config.network)[1], values["options"], f"{folder}/config.json")
+        network = build_network(config, options)
+    except ConfigError as exc:
+        raise ModelError(f"{exc} Train the model anew or take one of this version.") from exc
+    weights_file = folder / "weights.safetensors"
+    _load_weights(network, weights_file)
+    card = read_json(folder / "card.json", "a model card", ModelError)
+    digest = hashlib.sha256(weights_file.read_bytes()).hexdigest()
+    return TrainedModel(folder.resolve().name, config, options, network.eval(), card, digest)
+
+
+def _load_weights(network, path):
+    """Put the weights of a file into a network; ModelError where they do not fit it."""
+    try:
+        weights = load_file(path)
+        network.load_state_dict(weights)
+    except (OSError, SafetensorError) as exc:
+        raise ModelError(f"{path}: missing or not a safetensors file; copy the model folder anew.") from exc
+    except RuntimeError as exc:
+        raise ModelError(f"{path}: these weights do not fit the model's configuration; copy the folder anew.") from exc
+    if not all(torch.isfinite(tensor).all() for tensor in weights.values()):
+        raise ModelError(f"{path}: the weights hold NaN or infinity; copy the model folder anew.")

@@ -1,0 +1,80 @@
+"""Scan to network input: one function for training spectra and for scans."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from .. import axes
+from ..errors import ConfigError
+
+
+@dataclass(frozen=True)
+class InputConfig:
+    """What a network sees.
+
+    Attributes:
+        conditions: spectra of a scan: 2 (edit-off, edit-on) or 1.
+        centre_hz: spectrometer frequency of the basis set (Hz).
+        points, dwell_s: time grid of the FIDs (dwell time in s).
+        ppm: chemical shifts that the network sees (ppm).
+    """
+
+    conditions: int
+    centre_hz: float
+    points: int = 2048
+    dwell_s: float = 5e-4
+    ppm: tuple[float, float] = (1.0, 4.5)
+
+    def __post_init__(self):
+        if self.conditions not in (1, 2):
+            raise ConfigError(f"conditions must be 1 or 2, not {self.conditions}.")
+        if not (self.points > 0 and self.dwell_s > 0 and self.centre_hz > 0 and self.ppm[0] < self.ppm[1]):
+            raise ConfigError(f"points, dwell_s and centre_hz must be positive and ppm ascending in {self}.")
+        if self.bins < 8:
+            raise ConfigError(f"Only {self.bins} points lie between {self.ppm[0]} and {self.ppm[1]} ppm; at least 8 must.")
+
+    @cached_property
+    def band(self):
+        """Indices (first, past the last) of the spectrum between the two shifts."""
+        return tuple(np.searchsorted(axes.ppm_axis(self.points, self.dwell_s, self.centre_hz), self.ppm))
+
+    @property
+    def bins(self):
+        """Points of the spectrum between the two shifts."""
+        return int(self.band[1] - self.band[0])
+
+    @property
+    def channels(self):
+        """Real and imaginary part of each condition."""
+        return 2 * self.conditions
+
+
+def spectrum_channels(fids, config):
+    """Real and imaginary parts of the spectra in the network's band.
+
+    Args:
+        fids: (batch, condition, point) complex torch tensor on the configured time grid.
+        config: InputConfig.
+
+    Returns:
+        (batch, 2 * condition, bin) float32: off real, off imaginary, on real, on imaginary.
+    """
+    spectra = axes.fid_to_spectrum(fids)[..., config.band[0] : config.band[1]]
+    return torch.view_as_real(spectra).movedim(-1, 2).flatten(1, 2).float()
+
+
+def network_input(fids, config):
+    """Channels scaled by the largest magnitude of the first condition (edit-off), and that scale.
+
+    Args:
+        fids: (batch, condition, point) complex torch tensor on the configured time grid.
+        config: InputConfig.
+
+    Returns:
+        channels (batch, 2 * condition, bin) float32, scale (batch,) float32.
+    """
+    channels = spectrum_channels(fids, config)
+    scale = channels[:, :2].square().sum(1).sqrt().amax(-1).clamp_min(1e-30)
+    return channels / scale[:, None, None], scale
