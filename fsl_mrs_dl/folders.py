@@ -28,7 +28,7 @@ def whole_folder(path, overwrite=False):
         OutputError: the path exists (and may not be replaced) or cannot be written.
     """
     target = Path(os.path.realpath(Path(path).expanduser()))
-    _check_free(target, overwrite)
+    check_free(target, overwrite)
     made_parents = _make_parents(target)
     part = target.parent / f".fsl_mrs_dl_{uuid.uuid4().hex[:12]}"
     try:
@@ -48,7 +48,7 @@ def whole_folder(path, overwrite=False):
                 parent.rmdir()
 
 
-def _check_free(target, overwrite):
+def check_free(target, overwrite):
     """Raise OutputError unless the target does not exist, or is a folder that may be replaced."""
     if not os.path.lexists(target):
         return
@@ -78,7 +78,8 @@ def _make_parents(target):
             with contextlib.suppress(OSError):
                 parent.rmdir()
         raise OutputError(
-            f"The folder {target.parent} for the output cannot be made ({exc.strerror}); choose one where you may write."
+            f"The folder {target.parent} for the output cannot be made ({exc.strerror}); "
+            "choose one where you may write."
         ) from exc
     return missing
 
@@ -89,7 +90,7 @@ def _put_in_place(part, target, overwrite):
     Raises:
         OutputError: the name is taken meanwhile, or the folder cannot be renamed.
     """
-    _check_free(target, overwrite)
+    check_free(target, overwrite)
     older = None
     try:
         if target.exists():
