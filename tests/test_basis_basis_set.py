@@ -37,13 +37,14 @@ def peak_ppm(basis, name):
 def lcmodel_text(fids, badelt=DWELL_S, fmtbas="(6E13.5)", shift=3, glue=" "):
     """Text of a .BASIS file for FIDs {name: (point,)} in memory orientation."""
     text = f" $SEQPAR\n FWHMBA = 0.0162337662,\n HZPPPM = {CENTRE_HZ / 1e6},\n ECHOT = 68.,\n SEQ = 'PRESS'\n $END\n"
-    text += f" $BASIS1\n IDBASI = 'made by a test',\n FMTBAS = '{fmtbas}',\n BADELT = {badelt},\n NDATAB = {POINTS}\n $END\n"
+    text += f" $BASIS1\n IDBASI = 'made by a test',\n FMTBAS = '{fmtbas}',\n"
+    text += f" BADELT = {badelt},\n NDATAB = {POINTS}\n $END\n"
     for name, fid in fids.items():
         spectrum = np.roll(np.fft.fft(fid.conj()), shift)
         numbers = [f"{part:12.5E}" for value in spectrum for part in (value.real, value.imag)]
         rows = [glue.join(numbers[start : start + 6]) for start in range(0, len(numbers), 6)]
-        text += f" $NMUSED\n METABO_CONTAM = ' ',\n PPMAPP = 0.1 -0.1\n $END\n $BASIS\n ID = 'x',\n METABO = '{name}',\n"
-        text += f" CONC = 1.,\n ISHIFT = {shift}\n $END\n" + "\n".join(rows) + "\n"
+        text += " $NMUSED\n METABO_CONTAM = ' ',\n PPMAPP = 0.1 -0.1\n $END\n"
+        text += f" $BASIS\n ID = 'x',\n METABO = '{name}',\n CONC = 1.,\n ISHIFT = {shift}\n $END\n" + "\n".join(rows) + "\n"
     return text
 
 
