@@ -24,7 +24,18 @@ def card_text(card):
     for title, key in (("Training", "training"), ("Basis set", "basis"), ("Versions", "versions")):
         if card.get(key):
             lines += [f"## {title}", ""] + [f"- {name}: {value}" for name, value in card[key].items()] + [""]
-    for title, errors in card.get("errors", {}).items():
-        lines += [f"## Mean absolute error, {title}", "", "| metabolite | error (relative to the largest) |", "|---|---|"]
-        lines += [f"| {name} | {value:.4f} |" for name, value in errors.items()] + [""]
+    if card.get("errors"):
+        lines += ["## Mean absolute errors, relative to the largest concentration of a scan", "", error_table(card), ""]
     return "\n".join(lines)
+
+
+def error_table(card):
+    """Errors of a card as a Markdown table: a row a test set, a column a metabolite."""
+    errors = card["errors"]
+    names = list(next(iter(errors.values())))
+    rows = [["test set", *names, "mean"]]
+    for title, values in errors.items():
+        mean = sum(values.values()) / len(values)
+        rows.append([title, *(f"{values[name]:.4f}" for name in names), f"{mean:.4f}"])
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([lines[0], "|---" * len(rows[0]) + "|", *lines[1:]])

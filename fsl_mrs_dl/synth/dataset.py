@@ -30,20 +30,21 @@ class Stream:
         basis: BasisSet.
         recipe: Recipe.
         seed: of the stream.
-        pool: (member, condition, metabolite, point) complex FIDs on the training grid, or None.
+        pool: BasisPool of the same sequence and metabolites, or None.
         batch: scans per batch.
+
+    Raises:
+        BasisError: the pool does not belong to the basis set.
     """
 
     def __init__(self, basis, recipe: Recipe, seed=0, pool=None, batch=256):
         on_grid = basis.resample(GRID_DWELL_S, GRID_POINTS)
-        own = torch.as_tensor(on_grid.fids, dtype=torch.complex64)[None]
-        if pool is not None and pool.shape[1:] != own.shape[1:]:
-            raise BasisError(
-                f"The pool's members have the shape {tuple(pool.shape[1:])}, the basis set has {tuple(own.shape[1:])}: "
-                "make the pool from the same sequence and metabolites."
-            )
         # The basis set itself stands last, where index -1 finds it.
-        self.members = own if pool is None else torch.cat([torch.as_tensor(pool, dtype=torch.complex64), own])
+        members = [torch.as_tensor(on_grid.fids, dtype=torch.complex64)[None]]
+        if pool is not None:
+            _check_pool(pool, basis)
+            members.insert(0, torch.as_tensor(pool.fids, dtype=torch.complex64)[..., :GRID_POINTS])
+        self.members = torch.cat(members)
         self.linewidth_hz = basis.linewidth_hz
         self.recipe, self.seed, self.batch = recipe, seed, batch
 
@@ -55,3 +56,24 @@ class Stream:
         clean, nuisance, maximum = synthesise(basis, parameters, self.linewidth_hz, GRID_DWELL_S)
         noise = gaussian_noise(clean.shape, parameters.noise_sigma * maximum, parameters.noise_seed)
         return Batch(clean + nuisance + noise, clean, parameters)
+
+
+def _check_pool(pool, basis):
+    """Refuse a pool that is not on the training grid, or not of the basis set's kind."""
+    kind = (tuple(pool.names), tuple(pool.conditions), round(pool.linewidth_hz, 6))
+    wanted = (tuple(basis.names), tuple(basis.conditions), round(basis.linewidth_hz, 6))
+    if kind != wanted:
+        raise BasisError(
+            f"The pool has metabolites, conditions and linewidth {kind}, the basis set {wanted}: make the pool with "
+            "the sequence, metabolites and linewidth of the basis set."
+        )
+    if abs(pool.dwell_s / GRID_DWELL_S - 1) > 1e-6 or pool.fids.shape[-1] < GRID_POINTS:
+        raise BasisError(
+            f"The pool has {pool.fids.shape[-1]} points of {pool.dwell_s} s; training takes {GRID_POINTS} of "
+            f"{GRID_DWELL_S} s: make it with --bandwidth {1 / GRID_DWELL_S:.0f} --points {GRID_POINTS}."
+        )
+    if abs(pool.centre_hz / basis.centre_hz - 1) > 0.01:
+        raise BasisError(
+            f"The pool is for {pool.centre_hz * 1e-6:.2f} MHz, the basis set for {basis.centre_hz * 1e-6:.2f} MHz: "
+            "make the pool at the basis set's field strength."
+        )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 
 import torch
 
-from ..config import check_range
+from ..config import check_range, from_dict, read_json
 from ..errors import ConfigError
 
 
@@ -120,6 +120,20 @@ PHANTOM = Recipe(
 """Solutions and gels on a scanner: everything but the metabolites' number varies."""
 
 RECIPES = {recipe.name: recipe for recipe in (PUBLISHED, PHANTOM)}
+"""The recipes that come with the package, by name."""
+
+
+def recipe_named(name_or_file):
+    """A shipped recipe by its name, or one from a JSON file.
+
+    Raises:
+        ConfigError: there is no such recipe, or the file is not one.
+    """
+    if name_or_file in RECIPES:
+        return RECIPES[name_or_file]
+    if not str(name_or_file).endswith(".json"):
+        raise ConfigError(f"There is no recipe {name_or_file!r}: give one of {', '.join(RECIPES)}, or a .json file.")
+    return from_dict(Recipe, read_json(name_or_file, "a recipe"), name_or_file)
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,9 @@ def exponential(rate, points, dwell_s):
     """
     inner = 1 << (max(points - 1, 1).bit_length() // 2)
     outer = -(-points // inner)
-    fine = torch.exp(rate[..., None] * (torch.arange(inner, device=rate.device) * dwell_s))
-    coarse = torch.exp(rate[..., None] * (torch.arange(outer, device=rate.device) * (inner * dwell_s)))
+    steps = torch.arange(max(inner, outer), device=rate.device, dtype=rate.real.dtype)
+    fine = torch.exp(rate[..., None] * (steps[:inner] * dwell_s))
+    coarse = torch.exp(rate[..., None] * (steps[:outer] * (inner * dwell_s)))
     return (coarse[..., :, None] * fine[..., None, :]).flatten(-2)[..., :points]
 
 

@@ -146,7 +146,7 @@ def train(network_name, basis, recipe, plan, options=None, pool=None, work_dir=N
         recipe: what the scans look like.
         plan: TrainConfig.
         options: the network's own configuration; its defaults where None.
-        pool: (member, condition, metabolite, point) FIDs on the training grid, or None.
+        pool: BasisPool of the same sequence and metabolites, or None.
         work_dir: folder for checkpoints and metrics; none are written where None.
         accelerator: as Lightning names it: auto, cpu, gpu.
         progress: show a progress bar.
@@ -235,7 +235,7 @@ def _card(network_name, config, basis, recipe, plan, pool):
             "seed": plan.seed,
             "plan": asdict(plan),
             "recipe": asdict(recipe),
-            "pool": 0 if pool is None else len(pool),
+            "pool": "none" if pool is None else f"{len(pool.fids)} bases, seed {pool.seed}",
         },
         "basis": {
             "fingerprint": config.basis_fingerprint,

@@ -1,0 +1,39 @@
+"""fsl_mrs_dl evaluate: errors of models on simulated scans and on scans of known contents."""
+
+
+def add_arguments(parser):
+    """Options of the command."""
+    add = parser.add_argument
+    add("--models", nargs="+", default=["yae", "cnn"], help="names or folders of models (default: yae cnn)")
+    add("--basis", nargs="+", help="basis set of the models (default: the shipped one)")
+    add("--scans", help="folder of NIfTI-MRS scans with truth.csv (columns id, series and one a metabolite, in mM)")
+    add("--simulated", type=int, help="errors on that many new spectra at the published conditions, beside their bound")
+    add("--seed", type=int, default=90001, help="of the simulated spectra (default: %(default)s)")
+    add("--output", help="CSV file for the tables")
+
+
+def run(args):
+    """Print a table for each kind of scans asked for."""
+    import pandas as pd
+
+    from ..basis.basis_set import read_basis, shipped_basis
+    from ..errors import ConfigError
+    from ..evaluate.tables import phantom_table, simulated_table
+    from ..model.checkpoint import load_model
+
+    if not args.scans and not args.simulated:
+        raise ConfigError("Nothing to evaluate: give --scans FOLDER, --simulated NUMBER or both.")
+    basis = read_basis(args.basis or shipped_basis())
+    models = [load_model(name) for name in args.models]
+    tables = {}
+    if args.simulated:
+        title = f"{args.simulated} simulated spectra at the published conditions"
+        tables[title] = simulated_table(models, basis, args.simulated, args.seed)
+    if args.scans:
+        tables[f"scans of {args.scans}"] = phantom_table(models, basis, args.scans)
+    for title, table in tables.items():
+        print(f"Mean absolute errors (relative to the largest concentration), {title}:")
+        print(table.to_string(float_format=lambda value: f"{value:.4f}"), end="\n\n")
+    if args.output:
+        pd.concat(tables, names=["scans"]).to_csv(args.output)
+    return 0

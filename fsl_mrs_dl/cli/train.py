@@ -1,0 +1,68 @@
+"""fsl_mrs_dl train: a model from a basis set."""
+
+import shlex
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+
+def add_arguments(parser):
+    """Options of the command."""
+    add = parser.add_argument
+    add("--model", default="yae", help="network: yae or cnn (default: %(default)s)")
+    add("--basis", nargs="+", help="a folder with off/ and on/, a folder of .json, or a .BASIS file (default: shipped)")
+    add("--pool", help="HDF5 file of varied bases made by fsl_mrs_dl simulate --pool")
+    add("--recipe", default="phantom", help="what the training scans look like (default: %(default)s)")
+    add("--config", help="JSON file with options of the network")
+    add("--number", type=int, default=2_000_000, help="scans to train on (default: %(default)s)")
+    add("--batch", type=int, default=256, help="scans per step (default: %(default)s)")
+    add("--epochs", type=int, default=40, help="parts between checkpoints (default: %(default)s)")
+    add("--learning_rate", type=float, default=1.5e-3, help="highest learning rate (default: %(default)s)")
+    add("--precision", default="32-true", help="32-true, bf16-mixed or 16-mixed (default: %(default)s)")
+    add("--device", default="auto", choices=("auto", "cpu", "gpu"), help="where to train (default: %(default)s)")
+    add("--seed", type=int, default=1, help="of weights and scans (default: %(default)s)")
+    add("--output", required=True, help="folder of the model; checkpoints go to FOLDER.training while it trains")
+    add("--overwrite", action="store_true", help="replace the output folder")
+
+
+def run(args):
+    """Train, save the model folder, print its errors."""
+    from ..basis.basis_set import check_basis, read_basis, shipped_basis
+    from ..basis.pool import read_pool
+    from ..config import from_dict, read_json
+    from ..folders import check_free
+    from ..model.card import error_table
+    from ..model.checkpoint import save_model
+    from ..model.networks import network_classes
+    from ..synth.priors import recipe_named
+    from ..train.loop import TrainConfig, train
+
+    check_free(Path(args.output), args.overwrite)
+    basis = read_basis(args.basis or shipped_basis())
+    check_basis(basis)
+    recipe = recipe_named(args.recipe)
+    pool = read_pool(args.pool) if args.pool else None
+    plan = TrainConfig(
+        args.number, args.batch, args.learning_rate, epochs=args.epochs, seed=args.seed, precision=args.precision
+    )
+    values = read_json(args.config, "a network's configuration") if args.config else {}
+    options = from_dict(network_classes(args.model)[1], values, args.config)
+    work_dir = Path(f"{args.output}.training")
+    model = train(args.model, basis, recipe, plan, options, pool, work_dir, args.device)
+    model.card["name"] = Path(args.output).name
+    model.card["training"]["command"] = command_line(args)
+    save_model(model, args.output, args.overwrite)
+    shutil.copy(work_dir / "metrics.csv", Path(args.output) / "metrics.csv")
+    shutil.rmtree(work_dir)
+    print(error_table(model.card))
+    return 0
+
+
+def command_line(args):
+    """The command that trains the same model again."""
+    words = ["fsl_mrs_dl", "train"]
+    for name in "model basis pool recipe config number batch epochs learning_rate precision seed output".split():
+        value = getattr(args, name)
+        if value is not None:
+            words += [f"--{name}", *(value if isinstance(value, list) else [str(value)])]
+    return shlex.join(words)

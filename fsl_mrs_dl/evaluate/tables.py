@@ -1,0 +1,74 @@
+"""Tables of errors: a row a method, a column a metabolite."""
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from ..fit.predict import check_basis_fits, predict
+from ..fit.scan import read_scan
+from ..synth.dataset import Stream
+from ..synth.priors import PUBLISHED
+from ..train.validate import simulated_errors
+from .bound import least_squares_errors
+from .metrics import mean_absolute_error
+from .phantoms import read_phantoms
+
+BATCH = 250
+
+
+def _with_mean(rows, names):
+    """DataFrame of error rows with their mean over the metabolites."""
+    table = pd.DataFrame(rows, columns=list(names))
+    table["mean"] = table.mean(axis=1)
+    return table
+
+
+def simulated_table(models, basis, number, seed):
+    """Errors at the published conditions (lines of 2 Hz, Gaussian noise up to 0.03), beside their bound.
+
+    Args:
+        models: TrainedModels of the basis set.
+        basis: BasisSet.
+        number: spectra; rounded up to whole batches.
+        seed: of the spectra.
+
+    Returns:
+        DataFrame with a row a model and one for the least-squares bound.
+    """
+    stream = Stream(basis, PUBLISHED, seed, None, BATCH)
+    batches = range(-(-number // BATCH))
+    rows = {}
+    for model in models:
+        check_basis_fits(model, basis)
+        rows[model.name] = simulated_errors(model.network, model.config.input, stream, batches).numpy()
+    bound = least_squares_errors(stream, models[0].config.input, batches)
+    table = _with_mean(list(rows.values()) + [bound.numpy()], models[0].config.metabolites)
+    table.index = [*rows, "least-squares bound"]
+    return table
+
+
+def phantom_table(models, basis, folder):
+    """Errors on scans of known contents, in all and by series.
+
+    Args:
+        models: TrainedModels of the basis set.
+        basis: BasisSet.
+        folder: of the scans, with truth.csv.
+
+    Returns:
+        DataFrame with a row a model and series.
+    """
+    names = models[0].config.metabolites
+    phantoms = read_phantoms(folder, names)
+    scans = [read_scan(path) for path in phantoms.paths]
+    series = np.array(phantoms.series)
+    groups = {"all": np.ones(len(series), bool)} | {name: series == name for name in dict.fromkeys(series)}
+    rows, index = [], []
+    for model in models:
+        found = [predict(model, scan, basis).concentrations for scan in tqdm(scans, model.name, leave=False)]
+        for group, members in groups.items():
+            rows.append(mean_absolute_error(np.array(found)[members], phantoms.truth[members]))
+            index.append((model.name, group))
+    table = _with_mean(rows, names)
+    table.index = pd.MultiIndex.from_tuples(index, names=["model", "series"])
+    return table

@@ -1,0 +1,114 @@
+"""A trained network on scans: from a Scan and a basis set to a Prediction."""
+
+import numpy as np
+import torch
+
+from ..errors import ModelError
+from ..model.inputs import network_input
+from ..model.output import LINE_PARAMETERS, to_largest
+from .align import align
+from .prediction import Prediction
+from .scan import require_edited, resample_scan
+
+
+def check_basis_fits(model, basis):
+    """Refuse a basis set that the model was not trained with.
+
+    Raises:
+        ModelError: it lacks metabolites, has others, or has another fingerprint.
+    """
+    wanted = set(model.config.metabolites)
+    if wanted != set(basis.names):
+        lacking = ", ".join(sorted(wanted - set(basis.names))) or "none"
+        foreign = ", ".join(sorted(set(basis.names) - wanted)) or "none"
+        raise ModelError(
+            f"The model {model.name} and the basis set have different metabolites (the basis set lacks {lacking}; the "
+            f"model lacks {foreign}): take the basis set of the model, or train one on this basis set with "
+            "fsl_mrs_dl train --basis."
+        )
+    if basis.fingerprint() != model.config.basis_fingerprint:
+        raise ModelError(
+            f"The basis set has the fingerprint {basis.fingerprint()[:12]}, the model {model.name} was trained with "
+            f"{model.config.basis_fingerprint[:12]}: take that basis set, or train a model on this one with "
+            "fsl_mrs_dl train --basis."
+        )
+
+
+def prepare(model, scan, basis):
+    """A scan as the network's time grid wants it, and what was taken out of it.
+
+    Args:
+        model: TrainedModel.
+        scan: Scan of the model's conditions.
+        basis: BasisSet of the model.
+
+    Returns:
+        fids (condition, point) complex128, shift_hz, phase_rad: referenced and phased FIDs on the model's time
+        grid, and the shift and zero-order phase that the scan has relative to them.
+
+    Raises:
+        DataError, ModelError: the scan is not one for this model.
+    """
+    config = model.config
+    if len(config.conditions) == 2:
+        require_edited(scan)
+    elif len(scan.conditions) != 1:
+        raise ModelError(
+            f"The model {model.name} takes one spectrum, {scan.name} holds {len(scan.conditions)}: take the model yae, "
+            "or give one of its spectra."
+        )
+    if scan.nucleus != config.nucleus:
+        raise ModelError(
+            f"{scan.name} is of {scan.nucleus}, the model {model.name} of {config.nucleus}: train a model for it."
+        )
+    grid = config.input
+    # Alignment refuses other field strengths through the same resampling.
+    resample_scan(scan, grid.dwell_s, 64, grid.centre_hz)
+    aligned, shift_hz, phase_rad = align(scan, basis)
+    return resample_scan(aligned, grid.dwell_s, grid.points, grid.centre_hz).fids, shift_hz, phase_rad
+
+
+@torch.no_grad()
+def run_network(model, fids):
+    """Concentrations and line parameters of prepared scans.
+
+    Args:
+        model: TrainedModel.
+        fids: (scan, condition, point) complex array on the model's time grid, referenced and phased.
+
+    Returns:
+        concentrations (scan, metabolite) relative to the largest, and line (scan, 4) in the order and units of
+        `model.output.LINE_PARAMETERS`, both float64.
+    """
+    channels, _ = network_input(torch.as_tensor(np.asarray(fids), dtype=torch.complex64), model.config.input)
+    output = model.network(channels)
+    line = model.config.line.restore(output.line)
+    return to_largest(output.fractions.double()).numpy(), line.double().numpy()
+
+
+def predict(model, scan, basis):
+    """What the network says about one scan.
+
+    Args:
+        model: TrainedModel.
+        scan: Scan.
+        basis: BasisSet that the model was trained with.
+
+    Returns:
+        Prediction, relative to the scan as it was read.
+
+    Raises:
+        DataError, ModelError: scan, basis set and model do not belong together.
+    """
+    check_basis_fits(model, basis)
+    fids, shift_hz, phase_rad = prepare(model, scan, basis)
+    concentrations, line = run_network(model, fids[None])
+    values = dict(zip(LINE_PARAMETERS, line[0]))
+    return Prediction(
+        names=model.config.metabolites,
+        concentrations=concentrations[0],
+        lorentz_hz=max(values["lorentz_hz"], 0.0),
+        gauss_hz=max(values["gauss_hz"], 0.0),
+        shift_hz=values["shift_hz"] + shift_hz,
+        phase_rad=values["phase_rad"] + phase_rad,
+    )
