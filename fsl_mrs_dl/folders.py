@@ -9,6 +9,30 @@ from pathlib import Path
 from .errors import OutputError
 
 
+def check_free(path, overwrite=False):
+    """The absolute path of an output folder, once it is known that it may be made or replaced.
+
+    Long commands call it before their work; `whole_folder` does so itself.
+
+    Raises:
+        OutputError: the path exists and may not be replaced.
+    """
+    target = Path(os.path.realpath(Path(path).expanduser()))
+    if not os.path.lexists(target):
+        return target
+    if not target.is_dir():
+        raise OutputError(f"The output must be a folder, but {target} is a file; choose another name.")
+    if not overwrite:
+        raise OutputError(
+            f"The output folder {target} exists; choose another name, or give --overwrite to replace it."
+        )
+    # Replacing removes what is there: never the folder someone stands in, or a home, by a slip of the keyboard.
+    for kept in (Path.cwd(), Path.home()):
+        if target == kept or target in kept.parents:
+            raise OutputError(f"The output folder {target} holds {kept} and is not replaced; choose another name.")
+    return target
+
+
 @contextlib.contextmanager
 def whole_folder(path, overwrite=False):
     """Context in which a folder is written; it gets its name only when the block ends without an error.
@@ -27,8 +51,7 @@ def whole_folder(path, overwrite=False):
     Raises:
         OutputError: the path exists (and may not be replaced) or cannot be written.
     """
-    target = Path(os.path.realpath(Path(path).expanduser()))
-    check_free(target, overwrite)
+    target = check_free(path, overwrite)
     made_parents = _make_parents(target)
     part = target.parent / f".fsl_mrs_dl_{uuid.uuid4().hex[:12]}"
     try:
@@ -46,22 +69,6 @@ def whole_folder(path, overwrite=False):
             # Only parents that are still empty go; rmdir refuses the others.
             with contextlib.suppress(OSError):
                 parent.rmdir()
-
-
-def check_free(target, overwrite):
-    """Raise OutputError unless the target does not exist, or is a folder that may be replaced."""
-    if not os.path.lexists(target):
-        return
-    if not target.is_dir():
-        raise OutputError(f"The output must be a folder, but {target} is a file; choose another name.")
-    if not overwrite:
-        raise OutputError(
-            f"The output folder {target} exists; choose another name, or give --overwrite to replace it."
-        )
-    # Replacing removes what is there: never the folder someone stands in, or a home, by a slip of the keyboard.
-    for kept in (Path.cwd(), Path.home()):
-        if target == kept or target in kept.parents:
-            raise OutputError(f"The output folder {target} holds {kept} and is not replaced; choose another name.")
 
 
 def _make_parents(target):
