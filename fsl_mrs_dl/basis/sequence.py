@@ -1,0 +1,285 @@
+"""Pulse sequences as FSL-MRS describes them in JSON: blocks of a pulse, a delay, gradients and a filter.
+
+Inside, everything is in Hz, T/m, m, s and rad; `Sequence.from_json` and `Sequence.to_json` convert units.
+The fields are those of FSL-MRS's user documentation, page "Sequence description parameters".
+"""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..axes import GYROMAGNETIC_HZ_PER_T, REFERENCE_PPM
+from ..errors import BasisError
+from .pulses import Pulse
+
+_TESLA = {"T": 1.0, "MT": 1e-3, "UT": 1e-6}
+_METRES = {"M": 1.0, "CM": 1e-2, "MM": 1e-3}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A pulse and what follows it up to the next pulse.
+
+    Attributes:
+        pulse: Pulse.
+        delay_s: free evolution from the end of this pulse to the start of the next (s).
+        frequency_offset_hz: offset of the pulse from the receiver centre (Hz), negative at lower ppm.
+        phase_offset_rad: phase added to the whole pulse (rad).
+        gradient_t_per_m: (3,) gradient during the pulse (T/m).
+        rephase_area_ts_per_m: (3,) area of the gradients in the delay (T s/m).
+        coherence: coherence order kept at the end of the block; None keeps all.
+    """
+
+    pulse: Pulse
+    delay_s: float
+    frequency_offset_hz: float = 0.0
+    phase_offset_rad: float = 0.0
+    gradient_t_per_m: tuple = (0.0, 0.0, 0.0)
+    rephase_area_ts_per_m: tuple = (0.0, 0.0, 0.0)
+    coherence: int | None = None
+
+    def __post_init__(self):
+        for name in ("gradient_t_per_m", "rephase_area_ts_per_m"):
+            object.__setattr__(self, name, _floats(name, getattr(self, name), 3))
+        scalars = (self.delay_s, self.frequency_offset_hz, self.phase_offset_rad)
+        if not np.all(np.isfinite(scalars)):
+            raise BasisError(f"A sequence block needs finite delay, frequency offset and phase offset, not {scalars}.")
+        if self.delay_s < -1e-12:
+            raise BasisError(f"A delay cannot be negative, not {self.delay_s} s: the pulses overlap.")
+        object.__setattr__(self, "delay_s", max(float(self.delay_s), 0.0))
+        if self.coherence is not None and self.coherence != int(self.coherence):
+            raise BasisError(f"A coherence order is a whole number or None, not {self.coherence}.")
+
+    @property
+    def axes_used(self):
+        """Axes (0, 1, 2) along which the block treats positions differently."""
+        both = zip(self.gradient_t_per_m, self.rephase_area_ts_per_m, strict=True)
+        return tuple(axis for axis, values in enumerate(both) if any(values))
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """A pulse sequence, its receiver and the positions to average over.
+
+    Attributes:
+        name: name of the sequence or of its condition.
+        b0_t: static field (T).
+        blocks: tuple of Block.
+        points: points received.
+        bandwidth_hz: receiver bandwidth, 1 / dwell time (Hz).
+        linewidth_hz: Lorentzian full width at half maximum given to every line (Hz).
+        receiver_phase_rad: phase that multiplies the FID, exp(+1j phase) (rad).
+        centre_ppm: chemical shift at which pulses of frequency offset 0 stand (ppm).
+        extent_m: (3, 2) first and last position along x, y and z (m).
+        resolution: (3,) number of positions.
+        nucleus: the nucleus observed.
+        description: free text.
+    """
+
+    name: str
+    b0_t: float
+    blocks: tuple
+    points: int
+    bandwidth_hz: float
+    linewidth_hz: float
+    receiver_phase_rad: float = 0.0
+    centre_ppm: float = REFERENCE_PPM
+    extent_m: tuple = ((0.0, 0.0), (0.0, 0.0), (0.0, 0.0))
+    resolution: tuple = (1, 1, 1)
+    nucleus: str = "1H"
+    description: str = ""
+
+    def __post_init__(self):
+        extent = tuple(_floats(f"range of {axis}", row, 2) for axis, row in zip("xyz", self.extent_m, strict=True))
+        object.__setattr__(self, "extent_m", extent)
+        object.__setattr__(self, "blocks", tuple(self.blocks))
+        object.__setattr__(self, "resolution", tuple(int(number) for number in self.resolution))
+        if self.nucleus not in GYROMAGNETIC_HZ_PER_T:
+            raise BasisError(
+                f"Sequence {self.name}: nucleus {self.nucleus} is not simulated, only {', '.join(GYROMAGNETIC_HZ_PER_T)}."
+            )
+        if not self.blocks or not all(isinstance(block, Block) for block in self.blocks):
+            raise BasisError(f"Sequence {self.name} needs at least one block of RF, delay and gradients.")
+        if len(self.resolution) != 3 or min(self.resolution) < 1:
+            raise BasisError(f"Sequence {self.name}: resolution is 3 numbers of at least 1, not {self.resolution}.")
+        positive = {"B0 (T)": self.b0_t, "Rx_Points": self.points, "Rx_SW (Hz)": self.bandwidth_hz}
+        for name, value in positive.items():
+            if not (np.isfinite(value) and value > 0):
+                raise BasisError(f"Sequence {self.name}: {name} must be above 0, not {value}.")
+        if not (np.isfinite(self.linewidth_hz) and self.linewidth_hz >= 0):
+            raise BasisError(f"Sequence {self.name}: Rx_LW must be 0 Hz or more, not {self.linewidth_hz}.")
+        if not np.all(np.isfinite((self.receiver_phase_rad, self.centre_ppm))):
+            raise BasisError(f"Sequence {self.name}: Rx_Phase and centralShift must be finite numbers.")
+
+    @property
+    def centre_hz(self):
+        """Spectrometer frequency (Hz)."""
+        return self.b0_t * GYROMAGNETIC_HZ_PER_T[self.nucleus]
+
+    @property
+    def dwell_s(self):
+        """Dwell time (s)."""
+        return 1 / self.bandwidth_hz
+
+    @property
+    def duration_s(self):
+        """Time from the middle of the first pulse to the first point received (s)."""
+        return sum(block.pulse.duration_s + block.delay_s for block in self.blocks) - self.blocks[0].pulse.duration_s / 2
+
+    def positions_m(self, axis):
+        """Positions along an axis (m), both ends included; the middle of the range when there is only one."""
+        first, last = self.extent_m[axis]
+        number = self.resolution[axis]
+        return np.linspace(first, last, number) if number > 1 else np.array([(first + last) / 2])
+
+    def with_phase_offsets(self, offsets_rad):
+        """The sequence with a phase (rad) added to every block's pulse: one step of a phase cycle."""
+        if len(offsets_rad) != len(self.blocks):
+            raise BasisError(f"A phase step needs {len(self.blocks)} phases, one a block, not {len(offsets_rad)}.")
+        pairs = zip(self.blocks, offsets_rad, strict=True)
+        blocks = tuple(replace(block, phase_offset_rad=block.phase_offset_rad + float(add)) for block, add in pairs)
+        return replace(self, blocks=blocks)
+
+    def without_filters(self):
+        """The sequence with every coherence filter removed, for explicit phase cycling."""
+        return replace(self, blocks=tuple(replace(block, coherence=None) for block in self.blocks))
+
+    def to_json(self):
+        """The description as FSL-MRS writes it (a dict of plain values; Hz, T/m, m)."""
+        return {
+            "sequenceName": self.name,
+            "description": self.description,
+            "B0": self.b0_t,
+            "Nucleus": self.nucleus,
+            "centralShift": self.centre_ppm,
+            "Rx_Points": self.points,
+            "Rx_SW": self.bandwidth_hz,
+            "Rx_LW": self.linewidth_hz,
+            "Rx_Phase": self.receiver_phase_rad,
+            "x": list(self.extent_m[0]),
+            "y": list(self.extent_m[1]),
+            "z": list(self.extent_m[2]),
+            "resolution": list(self.resolution),
+            "CoherenceFilter": [block.coherence for block in self.blocks],
+            "RFUnits": "Hz",
+            "GradUnits": "T",
+            "spaceUnits": "m",
+            "RF": [
+                {
+                    "time": block.pulse.duration_s,
+                    "frequencyOffset": block.frequency_offset_hz,
+                    "phaseOffset": block.phase_offset_rad,
+                    "amp": list(block.pulse.amplitude_hz),
+                    "phase": list(block.pulse.phase_rad),
+                    "grad": list(block.gradient_t_per_m),
+                    "ampScale": 1.0,
+                }
+                for block in self.blocks
+            ],
+            "delays": [block.delay_s for block in self.blocks],
+            "rephaseAreas": [list(block.rephase_area_ts_per_m) for block in self.blocks],
+        }
+
+    @classmethod
+    def from_json(cls, fields, source="the sequence description"):
+        """Read a description.
+
+        Args:
+            fields: dict as FSL-MRS's JSON holds it; of a basis file, its sequence.
+            source: where it came from, for errors.
+
+        Raises:
+            BasisError: a field is missing, has the wrong length or an unknown unit.
+        """
+        if not isinstance(fields, dict):
+            raise BasisError(f"{source} is not a sequence description: the JSON must be an object with fields.")
+        if "RF" not in fields and isinstance(fields.get("seq"), dict):
+            fields = fields["seq"]
+        try:
+            return _read_fields(cls, fields)
+        except KeyError as exc:
+            raise BasisError(f"{source} has no field {exc}; a sequence description needs it.") from exc
+        except (TypeError, ValueError) as exc:
+            raise BasisError(f"{source}: {exc}") from exc
+
+
+def read_sequence(path):
+    """Read a sequence description (or the one inside a simulated basis file) from JSON."""
+    try:
+        fields = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise BasisError(f"Cannot read the sequence {path}: {exc.strerror or exc}.") from exc
+    except ValueError as exc:
+        raise BasisError(f"{path} is not JSON ({exc}); a sequence description is a JSON file.") from exc
+    return Sequence.from_json(fields, str(path))
+
+
+def write_sequence(sequence, path):
+    """Write a sequence description as JSON."""
+    Path(path).write_text(json.dumps(sequence.to_json(), indent=1) + "\n", encoding="utf-8")
+
+
+def _read_fields(cls, fields):
+    nucleus = fields.get("Nucleus", "1H")
+    gamma = GYROMAGNETIC_HZ_PER_T.get(nucleus, 1.0)
+    rf_hz = _unit("RFUnits", fields.get("RFUnits", "Hz"), {"HZ": 1.0} | {k: v * gamma for k, v in _TESLA.items()})
+    gradient_t = _unit("GradUnits", fields.get("GradUnits", "T"), {"HZ": 1 / gamma} | _TESLA)
+    metres = _unit("spaceUnits", fields.get("spaceUnits", "m"), _METRES)
+    pulses = fields["RF"]
+    lists = {name: list(fields[name]) for name in ("delays", "rephaseAreas", "CoherenceFilter")}
+    for name, values in lists.items():
+        if len(values) != len(pulses):
+            raise ValueError(f"{name} needs one entry for each of the {len(pulses)} RF blocks, not {len(values)}.")
+    blocks = [
+        Block(
+            pulse=Pulse(
+                rf_hz * float(rf.get("ampScale", 1.0)) * np.atleast_1d(np.asarray(rf["amp"], dtype=float)),
+                np.atleast_1d(np.asarray(rf["phase"], dtype=float)),
+                float(rf["time"]),
+            ),
+            delay_s=float(delay),
+            frequency_offset_hz=float(rf.get("frequencyOffset", 0.0)),
+            phase_offset_rad=float(rf.get("phaseOffset", 0.0)),
+            gradient_t_per_m=tuple(gradient_t * g for g in _floats("grad", rf["grad"], 3)),
+            rephase_area_ts_per_m=tuple(gradient_t * a for a in _floats("rephaseAreas", area, 3)),
+            coherence=None if order in (None, "None") else int(order),
+        )
+        for rf, delay, area, order in zip(pulses, *lists.values(), strict=True)
+    ]
+    return cls(
+        name=str(fields.get("sequenceName", "")),
+        description=str(fields.get("description", "")),
+        b0_t=float(fields["B0"]),
+        nucleus=nucleus,
+        centre_ppm=float(fields.get("centralShift", 0.0)),
+        points=int(_receiver(fields, "Points")),
+        bandwidth_hz=float(_receiver(fields, "SW")),
+        linewidth_hz=float(_receiver(fields, "LW")),
+        receiver_phase_rad=float(_receiver(fields, "Phase")),
+        extent_m=tuple(tuple(metres * end for end in _floats(axis, fields[axis], 2)) for axis in "xyz"),
+        resolution=tuple(fields["resolution"]),
+        blocks=tuple(blocks),
+    )
+
+
+def _receiver(fields, name):
+    """A receiver field, spelled Rx_ or RX_."""
+    return fields[f"RX_{name}"] if f"RX_{name}" in fields else fields[f"Rx_{name}"]
+
+
+def _unit(field, unit, factors):
+    """Factor of a unit, written in any case."""
+    factor = factors.get(str(unit).upper())
+    if factor is None:
+        raise ValueError(f"{field} {unit} is not known; use one of {', '.join(factors)} (in any case).")
+    return factor
+
+
+def _floats(name, values, number):
+    """A tuple of finite floats of a given length."""
+    array = np.asarray(values, dtype=float).ravel()
+    if array.size != number or not np.all(np.isfinite(array)):
+        raise BasisError(f"{name} needs {number} finite numbers, not {values}.")
+    return tuple(array.tolist())
