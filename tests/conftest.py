@@ -60,6 +60,6 @@ def tiny_model(tiny_basis):
     from fsl_mrs_dl.synth.priors import RECIPES
     from fsl_mrs_dl.train.loop import TrainConfig, train
 
-    plan = TrainConfig(number=60_000, batch=128, epochs=3, learning_rate=2e-3)
+    plan = TrainConfig(number=40_000, batch=128, epochs=3, learning_rate=2e-3, held_out=1000)
     options = YaeConfig(encoder=(128, 64), decoder=(64,), quantifier=64)
     return train("yae", tiny_basis, RECIPES["phantom"], plan, options, progress=False)

@@ -55,8 +55,6 @@ class Cnn(nn.Module):
         for filters, kernel, stride in zip(config.filters, config.kernels, config.strides):
             layers += [nn.Conv1d(channels, filters, kernel, stride, kernel // 2), nn.GELU()]
             channels, length = filters, (length + 2 * (kernel // 2) - kernel) // stride + 1
-        if length < 1:
-            raise ConfigError(f"{bins} points are too few for the strides {config.strides}: take fewer convolutions.")
         self.features = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * length, config.dense))
         self.head = nn.Sequential(nn.LayerNorm(config.dense), nn.GELU())
         self.quantifier = Quantifier(config.dense, config.dense, metabolites, config.dropout)

@@ -1,6 +1,7 @@
 """One training loop for every network."""
 
 import logging
+import math
 import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +25,9 @@ from .validate import simulated_errors, truth_of
 HELD_OUT_SEED_STEP = 7919
 """Validation and test streams take the training seed plus this and twice this: never the same scans."""
 
+RISE = 0.05
+"""Share of the training over which the learning rate rises."""
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -37,6 +41,7 @@ class TrainConfig:
         clip: largest gradient norm.
         epochs: parts of the training after each of which errors are measured and a checkpoint is written.
         patience: epochs without improvement after which training stops.
+        held_out: scans never trained on that the final errors are measured on.
         seed: of weights and scans.
         precision: of the arithmetic, as Lightning names it.
     """
@@ -48,11 +53,12 @@ class TrainConfig:
     clip: float = 1.0
     epochs: int = 40
     patience: int = 10
+    held_out: int = 10_000
     seed: int = 1
     precision: str = "32-true"
 
     def __post_init__(self):
-        for name in ("number", "batch", "learning_rate", "clip", "epochs", "patience"):
+        for name in ("number", "batch", "learning_rate", "clip", "epochs", "patience", "held_out"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be positive, not {getattr(self, name)}.")
         if self.number < self.batch * self.epochs:
@@ -108,7 +114,7 @@ class Trainee(lightning.LightningModule):
         loss = self.network.loss(self.network(channels), truth)
         if not torch.isfinite(loss):
             raise ModelError(
-                f"The loss became {float(loss)} in step {self.global_step}: lower the learning rate; "
+                f"The loss became {loss.item()} in step {self.global_step}: lower the learning rate; "
                 "the last checkpoint is whole."
             )
         self.log("loss", loss, prog_bar=True, batch_size=self.scans.batch)
@@ -124,8 +130,13 @@ class Trainee(lightning.LightningModule):
         plan = self.plan
         optimiser = torch.optim.AdamW(self.network.parameters(), plan.learning_rate, weight_decay=plan.weight_decay)
         total = plan.epochs * plan.steps_per_epoch
-        cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, plan.learning_rate, total, pct_start=0.05)
+        cycle = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rise_and_fall(step / total))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+
+
+def rise_and_fall(done):
+    """Share of the highest learning rate when a share `done` of the training is over."""
+    return min(done / RISE + 0.01, 0.5 + 0.5 * math.cos(math.pi * min(done, 1.0)))
 
 
 def line_scale(recipe, basis_linewidth_hz):
@@ -173,7 +184,7 @@ def train(network_name, basis, recipe, plan, options=None, pool=None, work_dir=N
     _fit(trainee, plan, work_dir, accelerator, progress)
     network.eval().cpu()
     card = _card(network_name, config, basis, recipe, plan, pool)
-    card["errors"] = held_out_errors(network, config, streams[2], basis)
+    card["errors"] = held_out_errors(network, config, streams[2], basis, plan.held_out)
     return TrainedModel(network_name, config, options, network, card)
 
 
@@ -212,7 +223,7 @@ def _fit(trainee, plan, work_dir, accelerator, progress):
         trainee.load_state_dict(torch.load(best.best_model_path, weights_only=True)["state_dict"])
 
 
-def held_out_errors(network, config, stream, basis, number=10_000):
+def held_out_errors(network, config, stream, basis, number):
     """Errors per metabolite on scans never trained on: of the stream's recipe and of the published conditions."""
     published = Stream(basis, PUBLISHED, stream.seed, None, stream.batch)
     titles = {f"held-out scans of recipe {stream.recipe.name}": stream, "published conditions": published}
