@@ -97,8 +97,7 @@ def megapress(
             receiver,
         )
         built.append(sequence)
-    phase = _upright_phase(built[0], slice_ppm)
-    return tuple(replace(sequence, receiver_phase_rad=phase) for sequence in built)
+    return upright(built, slice_ppm)
 
 
 def press(
@@ -136,7 +135,7 @@ def press(
         (slice_thickness_m, positions),
         {"b0_t": b0_t, "points": points, "bandwidth_hz": bandwidth_hz, "linewidth_hz": linewidth_hz},
     )
-    return replace(sequence, receiver_phase_rad=_upright_phase(sequence, slice_ppm))
+    return upright([sequence], slice_ppm)[0]
 
 
 def steam(
@@ -182,7 +181,28 @@ def steam(
         replace(third, rephase_area_ts_per_m=_rephase(third)),
     )
     sequence = replace(sequence, blocks=blocks)
-    return replace(sequence, receiver_phase_rad=_upright_phase(sequence, slice_ppm))
+    return upright([sequence], slice_ppm)[0]
+
+
+def upright(sequences, shift_ppm):
+    """Give sequences the receiver phase with which a singlet's first point is real and positive in the first.
+
+    Args:
+        sequences: Sequences of one scan, one a condition.
+        shift_ppm: the singlet's chemical shift (ppm).
+
+    Returns:
+        tuple of Sequence.
+
+    Raises:
+        BasisError: the first sequence gives no signal there.
+    """
+    singlet = {"singlet": (SpinSystem("singlet", (shift_ppm,), ((0.0,),)),)}
+    bare = replace(sequences[0], points=1, receiver_phase_rad=0.0)
+    first = simulate([bare], ["singlet"], singlet)[0, 0, 0]
+    if abs(first) < 1e-9:
+        raise BasisError(f"{bare.description}: a singlet at {shift_ppm} ppm gives no signal, so it has no phase.")
+    return tuple(replace(sequence, receiver_phase_rad=float(-np.angle(first))) for sequence in sequences)
 
 
 class _Slice:
@@ -232,12 +252,3 @@ def _assemble(name, description, pulses, times_s, shifts_ppm, slices, coherences
 def _rephase(block):
     """Area (T s/m) that undoes the dephasing in the second half of a symmetric pulse."""
     return tuple(-gradient * block.pulse.duration_s / 2 for gradient in block.gradient_t_per_m)
-
-
-def _upright_phase(sequence, shift_ppm):
-    """Receiver phase (rad) with which a singlet's first point is real and positive."""
-    singlet = {"singlet": (SpinSystem("singlet", (shift_ppm,), ((0.0,),)),)}
-    first = simulate([replace(sequence, points=1, receiver_phase_rad=0.0)], ["singlet"], singlet)[0, 0, 0]
-    if abs(first) < 1e-9:
-        raise BasisError(f"{sequence.description}: a singlet at {shift_ppm} ppm gives no signal, so it has no phase.")
-    return float(-np.angle(first))

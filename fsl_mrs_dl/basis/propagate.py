@@ -102,6 +102,11 @@ def point_rotations(nutation_hz, offsets_hz, step_s):
     return torch.stack(rows, -1).unflatten(-1, (2, 2))
 
 
+def pieces_of_a_point(step_s):
+    """Into how many pieces a point of a pulse is cut, for couplings to be split well."""
+    return max(1, math.ceil(step_s / LONGEST_STEP_S - 1e-6))
+
+
 def pulse_propagator(batch, nutation_hz, duration_s, frequencies_hz, positions_hz, frequency_offset_hz):
     """Propagator of a pulse whose frequency offset is a phase that grows from 0 at its start.
 
@@ -118,9 +123,7 @@ def pulse_propagator(batch, nutation_hz, duration_s, frequencies_hz, positions_h
     """
     points = nutation_hz.shape[1]
     step_s = duration_s / points
-    pieces = 1
-    if batch.spins > 1 and points > 1:
-        pieces = max(1, math.ceil(float(step_s.max()) / LONGEST_STEP_S - 1e-6))
+    pieces = pieces_of_a_point(float(step_s.max())) if batch.spins > 1 else 1
     step_s = step_s / pieces
     offsets = frequencies_hz[:, None, :] + positions_hz[:, :, None] - frequency_offset_hz[:, None, None]
     turns = point_rotations(nutation_hz.mT, offsets, step_s).repeat_interleave(pieces, 0)

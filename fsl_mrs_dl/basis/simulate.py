@@ -15,6 +15,7 @@ from .propagate import (
     COMPLEX,
     SpinBatch,
     free_propagator,
+    pieces_of_a_point,
     pulse_propagator,
     received_signal,
     shift_phase,
@@ -100,7 +101,11 @@ def _check_receivers(members):
 
 def _layout(sequence):
     """What sequences must share to be simulated in one batch."""
-    blocks = tuple((block.pulse.points, block.coherence, block.axes_used) for block in sequence.blocks)
+    blocks = tuple(
+        (block.pulse.points, pieces_of_a_point(block.pulse.duration_s / block.pulse.points), block.coherence)
+        + (block.axes_used,)
+        for block in sequence.blocks
+    )
     return blocks, sequence.resolution, sequence.nucleus
 
 

@@ -1,0 +1,170 @@
+"""Pools of varied basis sets: many simulated scanners and samples to train on, kept in one HDF5 file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+
+from ..axes import GYROMAGNETIC_HZ_PER_T
+from ..errors import BasisError
+from .basis_set import EDITED, BasisSet
+from .pool_priors import PoolPriors, draw_members, member_sequences, member_systems
+from .simulate import simulate_members
+from .spins import find_systems
+
+FORMAT = "fsl_mrs_dl basis pool 1"
+
+
+@dataclass(frozen=True, eq=False)
+class BasisPool:
+    """Bases of the same metabolites on the same time grid.
+
+    Attributes:
+        fids: (member, condition, metabolite, point) complex64, memory orientation (see `axes`).
+        names: metabolites.
+        conditions: ("edit_off", "edit_on").
+        dwell_s: dwell time (s).
+        centre_hz: spectrometer frequency (Hz).
+        linewidth_hz: Lorentzian linewidth of every line (Hz).
+        parameters: dict of name -> array with the member as first axis, what was drawn.
+        priors: PoolPriors they were drawn from.
+        seed: seed of the draw.
+
+    Raises:
+        BasisError: shapes or values do not fit.
+    """
+
+    fids: np.ndarray
+    names: tuple
+    conditions: tuple
+    dwell_s: float
+    centre_hz: float
+    linewidth_hz: float
+    parameters: dict
+    priors: PoolPriors
+    seed: int
+
+    def __post_init__(self):
+        object.__setattr__(self, "fids", np.asarray(self.fids, dtype=np.complex64))
+        object.__setattr__(self, "names", tuple(self.names))
+        object.__setattr__(self, "conditions", tuple(self.conditions))
+        expected = (len(self.conditions), len(self.names))
+        if self.fids.ndim != 4 or self.fids.shape[1:3] != expected or 0 in self.fids.shape:
+            raise BasisError(
+                f"FIDs of a pool have the shape (member, condition, metabolite, point), here (members, {expected[0]}, "
+                f"{expected[1]}, points), not {self.fids.shape}."
+            )
+        if not np.all(np.isfinite(self.fids)):
+            raise BasisError("FIDs of a pool hold values that are not finite numbers; make the pool again.")
+        if not (0 < self.dwell_s < np.inf and 0 < self.centre_hz < np.inf and 0 <= self.linewidth_hz < np.inf):
+            raise BasisError(
+                f"A pool needs positive dwell time and centre, not {self.dwell_s} s and {self.centre_hz} Hz, and a "
+                f"linewidth of 0 or more, not {self.linewidth_hz} Hz."
+            )
+        wrong = [name for name, values in self.parameters.items() if len(values) != len(self.fids)]
+        if wrong:
+            raise BasisError(f"Each parameter of a pool has one entry a member ({len(self.fids)}), unlike {wrong[0]}.")
+
+    @property
+    def points(self):
+        """Number of points of every FID."""
+        return self.fids.shape[-1]
+
+    def __len__(self):
+        return len(self.fids)
+
+    def member(self, index):
+        """One member as a BasisSet."""
+        return BasisSet(
+            self.fids[index], self.conditions, self.names, self.dwell_s, self.centre_hz, self.linewidth_hz
+        )
+
+
+def sample_pool(priors, names, number, seed, progress=None, device="cpu"):
+    """Draw and simulate a pool.
+
+    Args:
+        priors: PoolPriors.
+        names: metabolites.
+        number: members.
+        seed: seed of the draw; the same seed gives the same pool.
+        progress: called as progress(done, total) as metabolites of members are finished.
+        device: torch device of the simulation.
+
+    Returns:
+        BasisPool.
+
+    Raises:
+        BasisError: an unknown metabolite, or no member.
+    """
+    if number < 1:
+        raise BasisError(f"A pool needs at least 1 member, not {number}.")
+    systems = find_systems(names)
+    drawn = draw_members(priors, systems, number, torch.Generator().manual_seed(seed))
+    members = [member_sequences(priors, drawn, index) for index in range(number)]
+    varied = [member_systems(systems, drawn, index) for index in range(number)]
+    return BasisPool(
+        fids=simulate_members(members, names, varied, device, progress),
+        names=names,
+        conditions=EDITED,
+        dwell_s=1 / priors.bandwidth_hz,
+        centre_hz=priors.b0_t * GYROMAGNETIC_HZ_PER_T["1H"],
+        linewidth_hz=priors.linewidth_hz,
+        parameters=drawn,
+        priors=priors,
+        seed=seed,
+    )
+
+
+def write_pool(pool, path):
+    """Write a pool to an HDF5 file; the file must not exist.
+
+    Raises:
+        BasisError: the file exists or cannot be written.
+    """
+    try:
+        with h5py.File(path, "x") as file:
+            file.attrs["format"] = FORMAT
+            file.attrs["names"] = list(pool.names)
+            file.attrs["conditions"] = list(pool.conditions)
+            file.attrs["priors"] = pool.priors.to_json()
+            for field in ("dwell_s", "centre_hz", "linewidth_hz", "seed"):
+                file.attrs[field] = getattr(pool, field)
+            file["fids"] = pool.fids
+            for name, values in pool.parameters.items():
+                file[f"parameters/{name}"] = values
+    except OSError as exc:
+        raise BasisError(f"Cannot write the pool {path}: {exc}; choose a new file in a writable folder.") from exc
+
+
+def read_pool(path):
+    """Read a pool of `write_pool`.
+
+    Raises:
+        BasisError: the file is missing, is not a pool or is damaged.
+    """
+    if not Path(path).is_file():
+        raise BasisError(f"There is no pool {path}; sample one first.")
+    try:
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("format") != FORMAT:
+                raise BasisError(f"{path} is not a '{FORMAT}' file but {file.attrs.get('format')}; sample a new pool.")
+            parameters = {}
+            file["parameters"].visititems(
+                lambda name, item: parameters.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
+            )
+            return BasisPool(
+                fids=file["fids"][()],
+                names=tuple(str(name) for name in file.attrs["names"]),
+                conditions=tuple(str(name) for name in file.attrs["conditions"]),
+                dwell_s=float(file.attrs["dwell_s"]),
+                centre_hz=float(file.attrs["centre_hz"]),
+                linewidth_hz=float(file.attrs["linewidth_hz"]),
+                parameters=parameters,
+                priors=PoolPriors.from_json(file.attrs["priors"]),
+                seed=int(file.attrs["seed"]),
+            )
+    except (OSError, KeyError) as exc:
+        raise BasisError(f"The pool {path} is damaged ({exc}); sample it again.") from exc
