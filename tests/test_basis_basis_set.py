@@ -44,7 +44,8 @@ def lcmodel_text(fids, badelt=DWELL_S, fmtbas="(6E13.5)", shift=3, glue=" "):
         numbers = [f"{part:12.5E}" for value in spectrum for part in (value.real, value.imag)]
         rows = [glue.join(numbers[start : start + 6]) for start in range(0, len(numbers), 6)]
         text += " $NMUSED\n METABO_CONTAM = ' ',\n PPMAPP = 0.1 -0.1\n $END\n"
-        text += f" $BASIS\n ID = 'x',\n METABO = '{name}',\n CONC = 1.,\n ISHIFT = {shift}\n $END\n" + "\n".join(rows) + "\n"
+        text += f" $BASIS\n ID = 'x',\n METABO = '{name}',\n CONC = 1.,\n ISHIFT = {shift}\n $END\n"
+        text += "\n".join(rows) + "\n"
     return text
 
 
