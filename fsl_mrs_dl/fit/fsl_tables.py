@@ -1,0 +1,102 @@
+"""The four tables of a FSL-MRS result folder: concentrations, summary, quality, parameters.
+
+Commas, no index column, numbers in full; an undefined value is empty, as pandas writes it.
+"""
+
+import csv
+from dataclasses import dataclass
+
+import numpy as np
+
+HIGHEST_PERCENT = 999.0
+"""A percentage standard deviation is never above this, and this where it is undefined (as in LCModel)."""
+
+ALWAYS_COMBINED = ("Cr", "PCr")
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Internal referencing: what raw concentrations are multiplied with.
+
+    Attributes:
+        name: of the reference, metabolites joined by "+".
+        factor: one over the reference's raw concentration.
+        sd: standard deviation of the reference's raw concentration.
+    """
+
+    name: str
+    factor: float
+    sd: float
+
+
+def internal_scaling(fit, reference):
+    """Scaling of a VoigtFit by the sum of some of its metabolites."""
+    amount, sd = summed(fit, reference)
+    with np.errstate(divide="ignore"):
+        return Scaling("+".join(reference), float(np.float64(1.0) / amount), sd)
+
+
+def summed(fit, names):
+    """Raw concentration of a sum of metabolites and its standard deviation, covariances included."""
+    chosen = np.isin(fit.parameter_names, names).astype(float)
+    return float(chosen @ fit.parameters), float(np.sqrt(chosen @ fit.covariance @ chosen))
+
+
+def percent_sd(values, sds):
+    """Standard deviations in percent of the values, at most 999, and 999 where that is undefined."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        percent = np.asarray(sds) / np.asarray(values) * 100
+    return np.where(np.isnan(percent), HIGHEST_PERCENT, np.minimum(percent, HIGHEST_PERCENT))
+
+
+def write_tables(folder, fit, quality, scaling, combine=()):
+    """Write concentrations.csv, summary.csv, qc.csv and all_parameters.csv.
+
+    Args:
+        folder: Path that exists.
+        fit: VoigtFit.
+        quality: Quality of the same metabolites.
+        scaling: Scaling of the column "internal".
+        combine: tuples of metabolites to add up; Cr+PCr comes by itself where both are there.
+    """
+    sums = [ALWAYS_COMBINED] if set(ALWAYS_COMBINED) <= set(fit.names) else []
+    sums += [names for names in combine if names not in sums]
+    names = [*fit.names, *("+".join(members) for members in sums)]
+    raw, sd = np.array([summed(fit, members) for members in (*((name,) for name in fit.names), *sums)]).T
+    with np.errstate(invalid="ignore"):
+        internal, internal_sd = raw * scaling.factor, np.hypot(sd, scaling.sd) * scaling.factor
+    percent = percent_sd(raw, sd)
+    measured = {name: pair for name, *pair in zip(quality.names, quality.snr, quality.fwhm_hz)}
+
+    _write(
+        folder / "concentrations.csv",
+        ["Metabs", "mean", "mean", "std", "std"],
+        ["", "raw", "internal", "raw", "internal"],
+        *zip(names, raw, internal, sd, internal_sd),
+    )
+    label = f"/{scaling.name}"
+    summary = zip(names, internal, internal_sd, percent, *zip(*(measured.get(name, (np.nan, np.nan)) for name in names)))
+    _write(
+        folder / "summary.csv",
+        ["Metab", label, f"{label} CRLB", "%CRLB", "SNR", "FWHM"],
+        *sorted(summary),
+    )
+    _write(folder / "qc.csv", ["Metab", "SNR", "FWHM"], *sorted((name, *pair) for name, pair in measured.items()))
+    _write(
+        folder / "all_parameters.csv",
+        ["parameter", "mean", "std"],
+        *zip(fit.parameter_names, fit.parameters, fit.sds),
+    )
+
+
+def _write(path, *rows):
+    """Comma-separated rows; floats in their shortest exact form, NaN empty."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerows([_cell(value) for value in row] for row in rows)
+
+
+def _cell(value):
+    if isinstance(value, str):
+        return value
+    return "" if np.isnan(value) else repr(float(value))

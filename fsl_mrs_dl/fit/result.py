@@ -1,0 +1,205 @@
+"""The outcome of one scan: relative concentrations, a fit of every spectrum, and the folder that holds them."""
+
+import csv
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from .._version import __version__
+from ..errors import DataError
+from ..folders import whole_folder
+from .fsl_folder import FolderContent, shown_metabolites, write_fsl_folder
+from .physics import PPM_LIMITS, fit_voigt
+from .quality import measure_quality
+
+SPECTRA = {"off": "edit_off", "on": "edit_on", "diff": "difference", "single": "single"}
+"""Key of a fit -> spectrum of the scan and the basis."""
+
+FOLDERS = ("off", "diff", "single")
+"""Fits that get a FSL-MRS folder of that name."""
+
+JOINT_TABLE = "joint_concentrations.csv"
+"""Not concentrations.csv, by which fsl_mrs_summarise would take the folder for one of FSL-MRS's."""
+
+
+@dataclass(frozen=True, eq=False)
+class ModelRecord:
+    """What a result keeps of the model that made it.
+
+    Attributes:
+        name: of the model.
+        weights_sha256: of the weights' file.
+        card: the model card, a dictionary.
+    """
+
+    name: str
+    weights_sha256: str | None = None
+    card: dict = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, trained):
+        """Record of a TrainedModel."""
+        return cls(trained.name, trained.weights_sha256, dict(trained.card))
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What a network and FSL-MRS's Voigt model say about one scan.
+
+    Attributes:
+        scan: Scan as it was read.
+        prediction: Prediction of the network.
+        fits: VoigtFit of each spectrum, "off", "on" and "diff", or "single".
+        qualities: Quality of each fit.
+        basis: BasisSet with the metabolites of the prediction, as it was read.
+        model: ModelRecord.
+        internal_ref: metabolites of the internal reference in FSL-MRS's tables, None for its default where the
+            spectrum shows it.
+        combine: tuples of metabolites that these tables also add up.
+    """
+
+    scan: object
+    prediction: object
+    fits: dict
+    qualities: dict
+    basis: object
+    model: ModelRecord
+    internal_ref: tuple | None = None
+    combine: tuple = ()
+
+    @property
+    def names(self):
+        """Metabolites, sorted."""
+        return self._first.names
+
+    @property
+    def _first(self):
+        """Fit of edit-off, or of the only spectrum: the one that shows all metabolites."""
+        return next(iter(self.fits.values()))
+
+    @cached_property
+    def concentrations(self):
+        """DataFrame, a row for each metabolite.
+
+        Columns: relative_to_largest; relative_to_sum; raw, the amplitude that the basis spectrum as it was read
+        has in the data of edit-off (or of the only spectrum).
+        """
+        import pandas
+
+        columns = dict(zip(("relative_to_largest", "relative_to_sum", "raw"), self._columns()))
+        return pandas.DataFrame(columns, index=pandas.Index(self.names, name="metabolite"))
+
+    def _columns(self):
+        """Concentrations relative to the largest and to the sum, and raw, each (metabolite,)."""
+        chosen = [self.prediction.names.index(name) for name in self.names]
+        relative = self.prediction.concentrations[chosen]
+        return relative / relative.max(), relative / relative.sum(), self._first.amplitudes
+
+    @cached_property
+    def predicted(self):
+        """(condition, point) model FIDs of the scan's conditions, baseline included, in the scan's amplitude."""
+        return np.array([self.fits[key].predicted for key, name in SPECTRA.items() if name in self.scan.conditions])
+
+    @property
+    def residual(self):
+        """(condition, point) FIDs of the scan less the model."""
+        return self.scan.fids - self.predicted
+
+    @property
+    def record(self):
+        """What options.txt states about the origin of the values."""
+        return {
+            "dl_model": self.model.name,
+            "dl_weights_sha256": self.model.weights_sha256,
+            "dl_basis_fingerprint": self.basis.fingerprint(),
+            "dl_version": __version__,
+        }
+
+    def save(self, folder, report=False, overwrite=False):
+        """Write the results, whole or not at all.
+
+        Args:
+            folder: to make. It gets joint_concentrations.csv, report.html if wanted, and a folder as FSL-MRS
+                writes it for each of off and diff, or for single.
+            report: whether to write report.html.
+            overwrite: whether an existing folder is replaced.
+
+        Returns:
+            Path of the folder.
+
+        Raises:
+            OutputError: the folder exists, or cannot be written.
+        """
+        with whole_folder(folder, overwrite) as part:
+            self._write_joint_table(part / JOINT_TABLE)
+            for key, content in self.contents.items():
+                write_fsl_folder(part / key, content)
+            if report:
+                from .report import write_report
+
+                write_report(part / "report.html", self)
+        return Path(folder)
+
+    @cached_property
+    def contents(self):
+        """FolderContent of each spectrum that gets a folder."""
+        made = {}
+        for key in (key for key in FOLDERS if key in self.fits):
+            made[key] = FolderContent(
+                fit=self.fits[key], quality=self.qualities[key], spectrum=SPECTRA[key], scan=self.scan, basis=self.basis,
+                internal_ref=self._reference_in(self.fits[key]), combine=self.combine, record=self.record,
+            )  # fmt: skip
+        return made
+
+    def _reference_in(self, fit):
+        """The internal reference asked for, unless it cannot be seen in a difference spectrum."""
+        if self.internal_ref is None:
+            return None
+        seen = fit is self._first or set(self.internal_ref) & set(shown_metabolites(fit))
+        return self.internal_ref if seen else None
+
+    def _write_joint_table(self, path):
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["metabolite", "relative_to_largest", "relative_to_sum", "raw"])
+            writer.writerows([name, *map(float, row)] for name, *row in zip(self.names, *self._columns()))
+
+
+def make_result(scan, basis, prediction, model, internal_ref=None, combine=(), ppm_limits=PPM_LIMITS):
+    """Fit the spectra of a scan at a network's estimate.
+
+    Args:
+        scan: Scan as it was read, to which the prediction refers.
+        basis: BasisSet with the scan's conditions and at least the metabolites of the prediction.
+        prediction: Prediction.
+        model: TrainedModel, or ModelRecord.
+        internal_ref, combine: as `Result`.
+        ppm_limits: range of the fit (ppm).
+
+    Returns:
+        Result.
+
+    Raises:
+        DataError: scan and basis do not have the same conditions, or the scan cannot be fitted.
+        BasisError: the basis lacks a metabolite or ends too early.
+    """
+    if scan.conditions != basis.conditions:
+        raise DataError(
+            f"{scan.name} holds {', '.join(scan.conditions)}, the basis {', '.join(basis.conditions)}: use the basis "
+            "set of the scan's sequence."
+        )
+    model = model if isinstance(model, ModelRecord) else ModelRecord.of(model)
+    resampled = basis.keep(prediction.names).resample(scan.dwell_s, scan.points)
+    fits = {}
+    for key, name in SPECTRA.items():
+        if name in scan.conditions or (name == "difference" and len(scan.conditions) == 2):
+            fid = scan.fids[1] - scan.fids[0] if name == "difference" else scan.fids[scan.conditions.index(name)]
+            fits[key] = fit_voigt(
+                fid, resampled.spectrum(name), prediction, scan.dwell_s, scan.centre_hz, basis.centre_hz, ppm_limits
+            )
+    qualities = {key: measure_quality(fit) for key, fit in fits.items()}
+    result = Result(scan, prediction, fits, qualities, basis, model, internal_ref, tuple(combine))
+    # Wrong names among the options show here, before anything is written.
+    return result if result.contents else None

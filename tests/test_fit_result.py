@@ -1,0 +1,117 @@
+import numpy as np
+import pandas
+import pytest
+from fit_examples import AMPLITUDE, CONCENTRATIONS, MODEL, NAMES, example_basis, example_prediction, example_scan, single_basis
+
+from fsl_mrs_dl.errors import BasisError, ConfigError, DataError, OutputError
+from fsl_mrs_dl.fit import result as result_module
+from fsl_mrs_dl.fit.result import make_result
+
+
+def result_of(basis=None, noise=0.3, **options):
+    basis = basis or example_basis()
+    prediction = example_prediction(gauss_hz=0.0)
+    return make_result(example_scan(basis, prediction, noise), basis, prediction, MODEL, **options)
+
+
+def test_concentrations_are_given_in_three_ways():
+    table = result_of(noise=0.0).concentrations
+    expected = pandas.Series(CONCENTRATIONS, NAMES)[table.index]
+    assert list(table.columns) == ["relative_to_largest", "relative_to_sum", "raw"]
+    np.testing.assert_allclose(table["relative_to_largest"], expected)
+    np.testing.assert_allclose(table["relative_to_sum"], expected / expected.sum())
+    # The scan was made with this amplitude: raw is what multiplies the basis as it is.
+    np.testing.assert_allclose(table["raw"], AMPLITUDE * expected, rtol=1e-9)
+
+
+def test_predicted_and_residual_are_in_the_scan_s_amplitude_and_order():
+    noise = 0.3
+    made = result_of(noise=noise)
+    clean = result_of(noise=0.0)
+    assert made.predicted.shape == made.scan.fids.shape
+    np.testing.assert_allclose(made.predicted + made.residual, made.scan.fids)
+    np.testing.assert_allclose(clean.predicted, clean.scan.fids, atol=1e-8 * np.abs(clean.scan.fids).max())
+    assert made.residual.real.std() == pytest.approx(noise, rel=0.05)
+
+
+def test_difference_is_on_less_off():
+    made = result_of()
+    np.testing.assert_array_equal(made.fits["diff"].data, made.scan.fids[1] - made.scan.fids[0])
+    assert list(made.fits) == ["off", "on", "diff"]
+
+
+def test_saved_folder_holds_the_table_and_a_folder_each(tmp_path):
+    made = result_of()
+    folder = made.save(tmp_path / "new" / "out", report=True)
+    assert {path.name for path in folder.iterdir()} == {"joint_concentrations.csv", "report.html", "off", "diff"}
+    table = pandas.read_csv(folder / "joint_concentrations.csv", index_col="metabolite")
+    pandas.testing.assert_frame_equal(table, made.concentrations)
+
+
+def test_one_spectrum_gets_one_folder(tmp_path):
+    made = result_of(single_basis())
+    folder = made.save(tmp_path / "out")
+    assert {path.name for path in folder.iterdir()} == {"joint_concentrations.csv", "single"}
+    assert made.predicted.shape == (1, 2048)
+
+
+def test_summarise_finds_only_the_folders_of_one_spectrum(tmp_path):
+    """fsl_mrs_summarise takes every folder with a concentrations.csv."""
+    folder = result_of().save(tmp_path / "out")
+    assert {path.parent.name for path in folder.rglob("concentrations.csv")} == {"off", "diff"}
+
+
+def test_existing_folder_is_replaced_only_on_demand(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "older").write_text("")
+    with pytest.raises(OutputError, match="exists"):
+        result_of().save(tmp_path / "out")
+    assert (tmp_path / "out" / "older").exists()
+    result_of().save(tmp_path / "out", overwrite=True)
+    assert not (tmp_path / "out" / "older").exists()
+
+
+def test_failure_leaves_nothing(tmp_path, monkeypatch):
+    def fail(folder, content):
+        folder.mkdir()
+        if folder.name == "diff":
+            raise OSError("disk full")
+
+    monkeypatch.setattr(result_module, "write_fsl_folder", fail)
+    with pytest.raises(OSError, match="disk full"):
+        result_of().save(tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_reference_of_the_user_is_used_where_it_is_seen():
+    made = result_of(internal_ref=("Cr",))
+    assert [content.internal_ref for content in made.contents.values()] == [("Cr",), ("NAA",)]
+    made = result_of(internal_ref=("GABA",))
+    assert [content.internal_ref for content in made.contents.values()] == [("GABA",), ("GABA",)]
+
+
+@pytest.mark.parametrize("options", [{"internal_ref": ("PCr",)}, {"combine": [("NAA", "NAAG")]}])
+def test_unknown_metabolites_in_options_are_refused_at_once(options):
+    with pytest.raises(ConfigError, match="PCr|NAAG"):
+        result_of(**options)
+
+
+def test_scan_and_basis_must_have_the_same_conditions():
+    prediction = example_prediction()
+    with pytest.raises(DataError, match="sequence"):
+        make_result(example_scan(example_basis(), prediction), single_basis(), prediction, MODEL)
+
+
+def test_basis_without_a_metabolite_is_refused():
+    prediction = example_prediction()
+    scan = example_scan(example_basis(), prediction)
+    with pytest.raises(BasisError, match="GABA"):
+        make_result(scan, example_basis().keep(("NAA", "Cr", "Glu")), prediction, MODEL)
+
+
+def test_order_of_the_basis_does_not_matter():
+    prediction = example_prediction()
+    scan = example_scan(example_basis(), prediction, 0.3)
+    one = make_result(scan, example_basis(), prediction, MODEL)
+    other = make_result(scan, example_basis().keep(NAMES[::-1]), prediction, MODEL)
+    pandas.testing.assert_frame_equal(one.concentrations, other.concentrations)
