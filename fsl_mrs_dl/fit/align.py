@@ -66,33 +66,30 @@ class _Problem:
         t = axes.time_axis(self.basis.shape[-1], self.dwell_s)
         return axes.fid_to_spectrum(self.basis * np.exp((2j * np.pi * shift_hz - np.pi * width_hz) * t))
 
-    def explained(self, template, phase_rad=None):
-        """Share of the data's energy that a template explains, and the phase it takes.
+    def normal(self, templates):
+        """Normal equations of real amplitudes, whitened.
 
         Args:
-            template: (metabolite, band) spectra without nuisances.
-            phase_rad: zero-order phase (rad); None for the best one, up to what non-negative amplitudes change.
+            templates: (..., metabolite, band) spectra, nuisances still in them.
 
         Returns:
-            (share between 0 and 1, phase in rad)
+            root (..., metabolite, metabolite), the Cholesky factor of the Gram matrix, and whitened
+            (..., metabolite, 2): at the phase p, amplitudes c leave 1 - |w|^2 + |root.T c - w|^2 of the data's
+            energy, with w = whitened @ (cos p, sin p).
         """
-        gram = (template @ template.conj().T).real
-        gram += 1e-6 * np.trace(gram) / len(gram) * np.eye(len(gram))
-        overlap = template.conj() @ self.data
-        root = np.linalg.cholesky(gram)
-        whitened = np.linalg.solve(root, np.stack([overlap.real, overlap.imag], -1))
-        if phase_rad is None:
-            # With free real amplitudes the energy is a quadratic form in (cos, sin) of the phase.
-            cosine, sine = np.linalg.eigh(whitened.T @ whitened)[1][:, -1]
-            phases = np.arctan2(sine, cosine) + np.array([0, np.pi])
-        else:
-            phases = np.array([phase_rad])
-        shares = []
-        for phase in phases:
-            target = whitened @ [np.cos(phase), np.sin(phase)]
-            shares.append(target @ target - nnls(root.T, target)[1] ** 2)
-        best = int(np.argmax(shares))
-        return shares[best], phases[best]
+        templates = self.clear(templates)
+        gram = (templates @ templates.conj().swapaxes(-1, -2)).real
+        count = gram.shape[-1]
+        ridge = 1e-6 * np.trace(gram, axis1=-2, axis2=-1) / count
+        root = np.linalg.cholesky(gram + ridge[..., None, None] * np.eye(count))
+        overlap = templates.conj() @ self.data
+        return root, np.linalg.solve(root, np.stack([overlap.real, overlap.imag], -1))
+
+
+def _share(root, whitened, phase_rad):
+    """Share of the data's energy that amplitudes of at least 0 explain at a phase; see `_Problem.normal`."""
+    target = whitened @ [np.cos(phase_rad), np.sin(phase_rad)]
+    return target @ target - nnls(root.T, target)[1] ** 2
 
 
 def align(scan, basis):
@@ -166,9 +163,17 @@ def _search(problem, limit_hz):
     best = (-1.0, 0.0, 0.0, 0.0)
     for width_hz in WIDTHS_HZ:
         spectra = problem.template(0.0, width_hz)
-        for step in steps:
-            share, phase_rad = problem.explained(problem.clear(spectra[:, problem.band - step]))
-            best = max(best, (share, step * problem.bin_hz, width_hz, phase_rad))
+        root, whitened = problem.normal(np.moveaxis(spectra[:, problem.band - steps[:, None]], 1, 0))
+        # With amplitudes of any sign the energy is a quadratic form in (cos, sin) of the phase. Its
+        # largest value bounds the share from above, so that few points need amplitudes of at least 0.
+        bounds, phasors = np.linalg.eigh(whitened.swapaxes(-1, -2) @ whitened)
+        for point in np.argsort(-bounds[:, -1]):
+            if bounds[point, -1] <= best[0]:
+                break
+            phase_rad = np.arctan2(phasors[point, 1, -1], phasors[point, 0, -1])
+            for turned_rad in (phase_rad, phase_rad + np.pi):
+                share = _share(root[point], whitened[point], turned_rad)
+                best = max(best, (share, steps[point] * problem.bin_hz, width_hz, turned_rad))
     return best[1:]
 
 
@@ -177,7 +182,7 @@ def _refine(problem, shift_hz, width_hz, phase_rad):
 
     def unexplained(vector):
         template = problem.template(vector[0], abs(vector[1]))[:, problem.band]
-        return 1 - problem.explained(problem.clear(template), vector[2])[0]
+        return 1 - _share(*problem.normal(template), vector[2])
 
     start = np.array([shift_hz, width_hz, phase_rad])
     simplex = start + np.concatenate([np.zeros((1, 3)), np.diag([1.0, 2.0, 0.3])])
