@@ -81,7 +81,8 @@ def megapress(
     excitation = ideal(np.pi / 2) if excitation is None else excitation
     after_first, after_second = (te_s / 4, te_s / 4) if editing_intervals_s is None else editing_intervals_s
     times = np.cumsum([0, first_refocusing_s, after_first, te_s / 2 - after_first, after_second])
-    slices = (_Slice(excitation, 2), _Slice(refocusing, 0), None, _Slice(refocusing, 1), None)
+    span_hz = _offset_span_hz(refocusing)
+    slices = ((_offset_span_hz(excitation), 2), (span_hz, 0), (0, 0), (span_hz, 1), (0, 0))
     receiver = {"b0_t": b0_t, "points": points, "bandwidth_hz": bandwidth_hz, "linewidth_hz": linewidth_hz}
     built = []
     for name, edit_ppm in (("edit_off", edit_off_ppm), ("edit_on", edit_on_ppm)):
@@ -124,13 +125,14 @@ def press(
     te1_s = te_s / 2 if te1_s is None else te1_s
     refocusing = default_refocusing() if refocusing is None else refocusing
     excitation = ideal(np.pi / 2) if excitation is None else excitation
+    span_hz = _offset_span_hz(refocusing)
     sequence = _assemble(
         "press",
         f"PRESS, TE {te_s * 1e3:g} ms (first echo {te1_s * 1e3:g} ms), slices at {slice_ppm:g} ppm",
         (excitation, refocusing, refocusing),
         (0, te1_s / 2, te1_s / 2 + te_s / 2, te_s),
         (slice_ppm,) * 3,
-        (_Slice(excitation, 2), _Slice(refocusing, 0), _Slice(refocusing, 1)),
+        ((_offset_span_hz(excitation), 2), (span_hz, 0), (span_hz, 1)),
         PRESS_COHERENCES,
         (slice_thickness_m, positions),
         {"b0_t": b0_t, "points": points, "bandwidth_hz": bandwidth_hz, "linewidth_hz": linewidth_hz},
@@ -161,13 +163,14 @@ def steam(
     """
     if excitation is None:
         excitation = slr(0.0026, np.pi / 2, 6.0, points=100, name="slr excitation")
+    span_hz = _offset_span_hz(excitation)
     sequence = _assemble(
         "steam",
         f"STEAM, TE {te_s * 1e3:g} ms, TM {tm_s * 1e3:g} ms, slices at {slice_ppm:g} ppm",
         (excitation,) * 3,
         (0, te_s / 2, te_s / 2 + tm_s, te_s + tm_s),
         (slice_ppm,) * 3,
-        tuple(_Slice(excitation, axis) for axis in (2, 0, 1)),
+        tuple((span_hz, axis) for axis in (2, 0, 1)),
         STEAM_COHERENCES,
         (slice_thickness_m, positions),
         {"b0_t": b0_t, "points": points, "bandwidth_hz": bandwidth_hz, "linewidth_hz": linewidth_hz},
@@ -205,12 +208,9 @@ def upright(sequences, shift_ppm):
     return tuple(replace(sequence, receiver_phase_rad=float(-np.angle(first))) for sequence in sequences)
 
 
-class _Slice:
-    """Gradient of a selective pulse: its axis and the offset (Hz) that a slice thickness spans, 0 for an ideal pulse."""
-
-    def __init__(self, pulse, axis):
-        self.axis = axis
-        self.width_hz = 0.0 if is_ideal(pulse) else bandwidth_hz(pulse)
+def _offset_span_hz(pulse):
+    """Offset (Hz) that the gradient of a pulse spans over the slice thickness, 0 for an ideal pulse."""
+    return 0.0 if is_ideal(pulse) else bandwidth_hz(pulse)
 
 
 def _assemble(name, description, pulses, times_s, shifts_ppm, slices, coherences, space, receiver):
@@ -222,7 +222,7 @@ def _assemble(name, description, pulses, times_s, shifts_ppm, slices, coherences
     half = [pulse.duration_s / 2 for pulse in pulses] + [0.0]
     centre_mhz = receiver["b0_t"] * gamma * 1e-6
     extent, resolution, blocks = [(0.0, 0.0)] * 3, [1, 1, 1], []
-    for index, (pulse, selected, order) in enumerate(zip(pulses, slices, coherences, strict=True)):
+    for index, (pulse, (span_hz, axis), order) in enumerate(zip(pulses, slices, coherences, strict=True)):
         delay_s = times_s[index + 1] - times_s[index] - half[index] - half[index + 1]
         if delay_s < -1e-9:
             raise BasisError(
@@ -230,11 +230,11 @@ def _assemble(name, description, pulses, times_s, shifts_ppm, slices, coherences
                 "use shorter pulses or a longer echo time."
             )
         gradient = [0.0, 0.0, 0.0]
-        if selected is not None and selected.width_hz:
-            gradient[selected.axis] = selected.width_hz / (gamma * thickness_m)
+        if span_hz:
+            gradient[axis] = span_hz / (gamma * thickness_m)
             # Positions stand for cells of equal width that fill the range, so the outer ones lie half a cell inside.
             edge = EXTENT_IN_SLICES / 2 * thickness_m * (1 - 1 / positions)
-            extent[selected.axis], resolution[selected.axis] = (-edge, edge), positions
+            extent[axis], resolution[axis] = (-edge, edge), positions
         block = Block(
             pulse,
             max(delay_s, 0.0),

@@ -4,8 +4,8 @@ Everything is batched: over members (bases with their own shifts, couplings, pul
 over positions. Rotations are exp(-1j theta (Ix cos phi + Iy sin phi)); the free Hamiltonian is
 2 pi sum f Iz + 2 pi sum J I.I. A pulse is the product over its points of exact rotations of every single
 spin (shift, gradient and RF together), split symmetrically from the couplings (Strang splitting). The
-isotropic coupling commutes with the RF, so that the error of a point of length dt stays near
-dt^2 / 12 times coupling times the spread of the offsets; long points are cut into pieces for that.
+isotropic coupling commutes with the RF, so that the error of a step of length dt stays near
+dt^2 / 12 times coupling times the spread of the offsets; long points are cut and short ones joined for that.
 """
 
 import math
@@ -89,9 +89,8 @@ def point_rotations(nutation_hz, offsets_hz, step_s):
         (point, member, position, spin, 2, 2) complex128.
     """
     turn = 2 * math.pi * step_s[:, None, None]
-    rf, offset = torch.broadcast_tensors(nutation_hz[:, :, None, None] * turn, (offsets_hz * turn)[None].to(COMPLEX))
-    offset = offset.real
-    angle = torch.sqrt(rf.abs() ** 2 + offset**2)
+    rf, offset = nutation_hz[:, :, None, None] * turn, offsets_hz * turn
+    angle = torch.sqrt(rf.real**2 + rf.imag**2 + offset**2)
     cosine, sine = torch.cos(angle / 2), 0.5 * torch.sinc(angle / (2 * math.pi))
     rows = (
         torch.complex(cosine, -sine * offset),
@@ -102,9 +101,19 @@ def point_rotations(nutation_hz, offsets_hz, step_s):
     return torch.stack(rows, -1).unflatten(-1, (2, 2))
 
 
-def pieces_of_a_point(step_s):
-    """Into how many pieces a point of a pulse is cut, for couplings to be split well."""
-    return max(1, math.ceil(step_s / LONGEST_STEP_S - 1e-6))
+def steps_of_points(step_s, points):
+    """How a pulse's points make up the steps over which couplings are split off, at most `LONGEST_STEP_S` long.
+
+    Args:
+        step_s: length of a point (s).
+        points: number of points.
+
+    Returns:
+        pieces, joined: a point is cut into so many pieces; a step joins so many (a divisor of the points).
+    """
+    pieces = max(1, math.ceil(step_s / LONGEST_STEP_S - 1e-6))
+    most = max(1, math.floor(LONGEST_STEP_S / step_s + 1e-6))
+    return pieces, max(number for number in range(1, min(most, points) + 1) if points % number == 0)
 
 
 def pulse_propagator(batch, nutation_hz, duration_s, frequencies_hz, positions_hz, frequency_offset_hz):
@@ -123,14 +132,16 @@ def pulse_propagator(batch, nutation_hz, duration_s, frequencies_hz, positions_h
     """
     points = nutation_hz.shape[1]
     step_s = duration_s / points
-    pieces = pieces_of_a_point(float(step_s.max())) if batch.spins > 1 else 1
-    step_s = step_s / pieces
-    offsets = frequencies_hz[:, None, :] + positions_hz[:, :, None] - frequency_offset_hz[:, None, None]
-    turns = point_rotations(nutation_hz.mT, offsets, step_s).repeat_interleave(pieces, 0)
+    pieces, joined = steps_of_points(float(step_s.max()), points)
     if batch.spins == 1:
-        total = _ordered_product(turns[:, :, :, 0])
+        pieces, joined = 1, points
+    offsets = frequencies_hz[:, None, :] + positions_hz[:, :, None] - frequency_offset_hz[:, None, None]
+    turns = point_rotations(nutation_hz.mT, offsets, step_s / pieces).repeat_interleave(pieces, 0)
+    turns = _ordered_product(turns.unflatten(0, (-1, joined)).movedim(1, 0))
+    if batch.spins == 1:
+        total = turns[0, :, :, 0]
     else:
-        total = _split_product(batch, turns, step_s)
+        total = _split_product(batch, turns, step_s / pieces * joined)
     return rotate_about_z(batch, total, 2 * math.pi * (frequency_offset_hz * duration_s)[:, None])
 
 

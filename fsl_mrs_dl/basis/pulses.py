@@ -178,13 +178,14 @@ def bandwidth_hz(pulse):
     Raises:
         BasisError: the profile has no such edge (an ideal pulse has no bandwidth).
     """
-    limit = 0.5 * pulse.points / pulse.duration_s
-    offsets = np.linspace(0, min(max(limit, 2 / pulse.duration_s), 50 / pulse.duration_s), 5001)
     refocuses = refocused_fraction(pulse, 0.0)[0] > np.sin(np.pi * 135 / 360) ** 2
-    profile = (refocused_fraction if refocuses else excited_fraction)(pulse, offsets)
-    below = np.flatnonzero(profile < 0.5 * profile[0])
-    if below.size == 0 or profile[0] < 1e-6:
-        raise BasisError(f"Pulse {pulse.name or '(unnamed)'} has no bandwidth: its profile never falls to half.")
-    last = below[0]
-    part = (profile[last - 1] - 0.5 * profile[0]) / (profile[last - 1] - profile[last])
-    return float(2 * (offsets[last - 1] + part * (offsets[1] - offsets[0])))
+    measure = refocused_fraction if refocuses else excited_fraction
+    first, last = 0.0, min(max(0.5 * pulse.points, 2.0), 50.0) / pulse.duration_s
+    half = 0.5 * measure(pulse, 0.0)[0]
+    for _ in range(3):
+        offsets = np.linspace(first, last, 301)
+        below = np.flatnonzero(measure(pulse, offsets) < half)
+        if below.size == 0 or half < 1e-6:
+            raise BasisError(f"Pulse {pulse.name or '(unnamed)'} has no bandwidth: its profile never falls to half.")
+        first, last = offsets[max(below[0] - 1, 0)], offsets[below[0]]
+    return float(first + last)

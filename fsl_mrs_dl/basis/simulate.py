@@ -6,6 +6,8 @@ selection along x and then y costs the sum of their positions, not the product. 
 their content: conditions, equal pulses and steps of a phase cycle share them.
 """
 
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 
@@ -15,10 +17,10 @@ from .propagate import (
     COMPLEX,
     SpinBatch,
     free_propagator,
-    pieces_of_a_point,
     pulse_propagator,
     received_signal,
     shift_phase,
+    steps_of_points,
 )
 from .spins import components, find_systems
 
@@ -71,18 +73,33 @@ def simulate_members(members, names, systems=None, device="cpu", progress=None):
     for index, sequences in enumerate(members):
         sizes = tuple(tuple(len(part.shifts_ppm) for part in parts[index][name]) for name in names)
         groups.setdefault((sizes, tuple(_layout(sequence) for sequence in sequences)), []).append(index)
+    batches = [
+        chosen[start : start + MEMBERS_AT_ONCE]
+        for chosen in groups.values()
+        for start in range(0, len(chosen), MEMBERS_AT_ONCE)
+    ]
     fids = np.empty((len(members), len(members[0]), len(names), points), dtype=complex)
     done = 0
-    for chosen in groups.values():
-        for start in range(0, len(chosen), MEMBERS_AT_ONCE):
-            batch = chosen[start : start + MEMBERS_AT_ONCE]
-            sequences = [[members[index][condition] for index in batch] for condition in range(len(members[0]))]
+    with _one_thread():
+        for batch in batches:
+            sequences = list(zip(*(members[index] for index in batch), strict=True))
             for place, name in enumerate(names):
                 fids[batch, :, place] = _metabolite([parts[index][name] for index in batch], sequences, device)
                 done += len(batch)
                 if progress is not None:
                     progress(done, len(members) * len(names))
     return fids
+
+
+@contextmanager
+def _one_thread():
+    """Keep torch to one thread: matrices of 64 rows gain nothing from more, and lose much on busy cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _check_receivers(members):
@@ -101,12 +118,12 @@ def _check_receivers(members):
 
 def _layout(sequence):
     """What sequences must share to be simulated in one batch."""
-    blocks = tuple(
-        (block.pulse.points, pieces_of_a_point(block.pulse.duration_s / block.pulse.points), block.coherence)
-        + (block.axes_used,)
-        for block in sequence.blocks
-    )
-    return blocks, sequence.resolution, sequence.nucleus
+    blocks = []
+    for block in sequence.blocks:
+        points = block.pulse.points
+        steps = steps_of_points(block.pulse.duration_s / points, points)
+        blocks.append((points, steps, block.coherence, block.axes_used))
+    return tuple(blocks), sequence.resolution, sequence.nucleus
 
 
 def _metabolite(parts, sequences, device):
