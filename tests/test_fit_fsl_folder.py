@@ -53,7 +53,7 @@ def table(path):
 def save_with(tmp_path, basis, **options):
     """Folder of a result of a scan made from a basis."""
     prediction = example_prediction()
-    scan = example_scan(basis, prediction, 0.3, **{key: options.pop(key) for key in ("dwell_s",) if key in options})
+    scan = example_scan(basis, prediction, 0.3, **{key: options.pop(key) for key in ("dwell_s", "points") if key in options})
     return make_result(scan, basis, prediction, MODEL, **options).save(tmp_path / "out")
 
 
@@ -106,6 +106,7 @@ def test_options_name_everything_and_the_model(saved):
     assert list(options)[: len(FSL_OPTIONS)] == FSL_OPTIONS
     assert lines[1] == "--------"
     assert options["algo"] == "dl" and options["dl_model"] == "tiny" and options["dl_weights_sha256"] == "ab" * 32
+    assert options["dl_versions"]["torch"] and len(options["dl_basis_fingerprint"]) == 64
     assert options["internal_ref"] == ["Cr"] and options["keep"] is None and options["ppmlim"] is None
 
 
@@ -224,12 +225,16 @@ def host():
 
 @pytest.mark.with_fsl_mrs
 @pytest.mark.parametrize("key", ["off", "diff"])
-def test_host_rebuilds_the_fit_from_the_folder(saved, key):
+@pytest.mark.parametrize("bandwidth_hz", [2000, 1250, 4000, 3000.7])
+def test_host_rebuilds_the_fit_from_the_folder(tmp_path, bandwidth_hz, key):
+    """Also where it brings the basis to another bandwidth (linked), or could not without rounding (written)."""
     mrs_io = host()
     from fsl_mrs.utils.baseline import Baseline
     from fsl_mrs.utils.results import FitRes
 
-    folder = saved[1] / key
+    write_basis(example_basis(), tmp_path / "basis")
+    folder = save_with(tmp_path, read_basis(tmp_path / "basis"), dwell_s=1 / bandwidth_hz, points=2000) / key
+    assert (folder / "basis").is_symlink() == (bandwidth_hz != 3000.7)
     vector = np.array([float(row[1]) for row in table(folder / "all_parameters.csv")[1:]])
     mrs = mrs_io.read_FID((folder / "data").resolve()).mrs(basis=mrs_io.read_basis((folder / "basis").resolve()))
     assert mrs.check_Basis(repair=False) == 0 and mrs.check_FID(repair=False) == 0

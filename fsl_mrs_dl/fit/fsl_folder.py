@@ -10,6 +10,7 @@ from pathlib import Path
 from ..basis.basis_files import BasisFile, write_json_folder
 from ..basis.basis_set import BasisSet
 from ..errors import ConfigError
+from .basis_grid import on_grid, read_alike
 from .fsl_tables import internal_scaling, write_tables
 from .physics import PPM_LIMITS
 from .plots import fit_summary
@@ -19,7 +20,6 @@ DEFAULT_REFERENCE = ("Cr", "PCr")
 
 _OTHER_REFERENCES = ("NAA", "NAAG")
 _VISIBLE = 0.1  # of the norm of the strongest basis spectrum; a difference spectrum shows less of creatine
-_GRID_TOLERANCE = 1e-3  # of a point of the spectrum
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,23 +109,16 @@ def link_basis(link, basis, spectrum, fit, scan):
     bandwidth, the spectra that were fitted are written instead.
     """
     source = basis.folder(spectrum)
-    if source is not None and _read_exactly(basis, scan):
+    if source is not None and read_alike(basis, scan):
         source = Path(os.path.realpath(source))
         # File systems without links get the spectra, as they are no place for a path that FSL-MRS follows.
         with contextlib.suppress(OSError):
             link.symlink_to(os.path.relpath(source, os.path.realpath(link.parent)))
             return source
-    fitted = basis.keep(fit.names).resample(scan.dwell_s, scan.points).rounded()
+    fitted = on_grid(basis.keep(fit.names), scan).rounded()
     header = (fitted.dwell_s, fitted.centre_hz, fitted.linewidth_hz, fitted.nucleus)
     write_json_folder(BasisFile(fitted.names, fitted.spectrum(spectrum), *header, link), link)
     return None
-
-
-def _read_exactly(basis, scan):
-    """Whether FSL-MRS's resampling, by whole points of the spectrum at either end, reaches the scan's grid."""
-    added = basis.points * (basis.dwell_s / scan.dwell_s - 1) / 2
-    covered = basis.points * basis.dwell_s >= scan.points * scan.dwell_s * (1 - 1e-9)
-    return covered and abs(added - round(added)) < _GRID_TOLERANCE
 
 
 def _write_fid(path, fid, scan, echo_time_s=None):

@@ -68,5 +68,5 @@ def _build_figure():
     residuals.text(0.005, 0.97, "residual", transform=residuals.transAxes, va="top", color=_COLOURS["residual"])
     spectra.set_xlabel("Chemical shift (ppm)")
     spectra.legend(loc="upper right", frameon=False)
-    artists["title"] = figure.text(0.045, 0.962, "", fontsize=11, weight="bold")
+    artists["title"] = figure.text(0.045, 0.962, "", fontsize=11, weight="bold", parse_math=False)
     return figure, artists

@@ -10,6 +10,8 @@ import numpy as np
 from .._version import __version__
 from ..errors import DataError
 from ..folders import whole_folder
+from ..model.card import versions
+from .basis_grid import on_grid
 from .fsl_folder import FolderContent, shown_metabolites, write_fsl_folder
 from .physics import PPM_LIMITS, fit_voigt
 from .quality import measure_quality
@@ -107,14 +109,14 @@ class Result:
         """(condition, point) FIDs of the scan less the model."""
         return self.scan.fids - self.predicted
 
-    @property
+    @cached_property
     def record(self):
         """What options.txt states about the origin of the values."""
         return {
             "dl_model": self.model.name,
             "dl_weights_sha256": self.model.weights_sha256,
             "dl_basis_fingerprint": self.basis.fingerprint(),
-            "dl_version": __version__,
+            "dl_versions": {"fsl_mrs_dl": __version__, **versions()},
         }
 
     def save(self, folder, report=False, overwrite=False):
@@ -191,7 +193,7 @@ def make_result(scan, basis, prediction, model, internal_ref=None, combine=(), p
             "set of the scan's sequence."
         )
     model = model if isinstance(model, ModelRecord) else ModelRecord.of(model)
-    resampled = basis.keep(prediction.names).resample(scan.dwell_s, scan.points)
+    resampled = on_grid(basis.keep(prediction.names), scan)
     fits = {}
     for key, name in SPECTRA.items():
         if name in scan.conditions or (name == "difference" and len(scan.conditions) == 2):
