@@ -14,7 +14,6 @@ from fit_examples import (
     single_basis,
 )
 
-from fsl_mrs_dl import axes
 from fsl_mrs_dl.basis.basis_set import BasisSet, read_basis, write_basis
 from fsl_mrs_dl.errors import ConfigError
 from fsl_mrs_dl.fit.fsl_folder import FolderContent, default_reference
@@ -53,7 +52,8 @@ def table(path):
 def save_with(tmp_path, basis, **options):
     """Folder of a result of a scan made from a basis."""
     prediction = example_prediction()
-    scan = example_scan(basis, prediction, 0.3, **{key: options.pop(key) for key in ("dwell_s", "points") if key in options})
+    grid = {key: options.pop(key) for key in ("dwell_s", "points") if key in options}
+    scan = example_scan(basis, prediction, 0.3, **grid)
     return make_result(scan, basis, prediction, MODEL, **options).save(tmp_path / "out")
 
 

@@ -1,7 +1,16 @@
 import numpy as np
 import pandas
 import pytest
-from fit_examples import AMPLITUDE, CONCENTRATIONS, MODEL, NAMES, example_basis, example_prediction, example_scan, single_basis
+from fit_examples import (
+    AMPLITUDE,
+    CONCENTRATIONS,
+    MODEL,
+    NAMES,
+    example_basis,
+    example_prediction,
+    example_scan,
+    single_basis,
+)
 
 from fsl_mrs_dl.errors import BasisError, ConfigError, DataError, OutputError
 from fsl_mrs_dl.fit import result as result_module

@@ -75,11 +75,11 @@ def write_tables(folder, fit, quality, scaling, combine=()):
         *zip(names, raw, internal, sd, internal_sd),
     )
     label = f"/{scaling.name}"
-    summary = zip(names, internal, internal_sd, percent, *zip(*(measured.get(name, (np.nan, np.nan)) for name in names)))
+    snr, fwhm_hz = zip(*(measured.get(name, (np.nan, np.nan)) for name in names))
     _write(
         folder / "summary.csv",
         ["Metab", label, f"{label} CRLB", "%CRLB", "SNR", "FWHM"],
-        *sorted(summary),
+        *sorted(zip(names, internal, internal_sd, percent, snr, fwhm_hz)),
     )
     _write(folder / "qc.csv", ["Metab", "SNR", "FWHM"], *sorted((name, *pair) for name, pair in measured.items()))
     _write(

@@ -67,7 +67,9 @@ def noise_points(spectrum, ppm):
 
     Where the outer half of the band is quieter or louder than the inner, as after oversampling, only the
     inner is used. (FSL-MRS 2.4.11 takes points that are in either, not in both, for the inner noise, which
-    moves its noise regions to -2 to 0.6 ppm and 8.7 to 10 ppm at 2000 Hz and 3 T.) Where fewer than 100 points are free of signal, 50 points of each end are added.
+    moves its noise regions to -2 to 0.6 ppm and 8.7 to 10 ppm at 2000 Hz and 3 T.)
+
+    Where fewer than 100 points are free of signal, 50 points of each end are added.
 
     Args:
         spectrum: (point,) real part of the spectrum.
