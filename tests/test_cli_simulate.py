@@ -142,6 +142,13 @@ def test_shipped_set_is_what_its_readme_says():
     assert read_sequence(shipped_basis() / "sequence_on.json").duration_s == pytest.approx(0.068, abs=1e-6)
 
 
+def test_shipped_set_comes_from_its_sequence_descriptions(tmp_path):
+    files = [shipped_basis() / "sequence_off.json", shipped_basis() / "sequence_on.json"]
+    assert simulate(tmp_path / "out", sequence=files, names=["NAA"], small=False) == 0
+    shipped = read_basis(shipped_basis()).keep(["NAA"]).fids
+    np.testing.assert_allclose(read_basis(tmp_path / "out").fids, shipped, atol=1e-5 * np.abs(shipped).max())
+
+
 @pytest.mark.with_fsl_mrs
 def test_fsl_mrs_reads_the_shipped_set_with_lines_in_place():
     mrs_io = pytest.importorskip("fsl_mrs.utils.mrs_io")

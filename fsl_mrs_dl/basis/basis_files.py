@@ -77,14 +77,20 @@ def check_positive(value, what, path):
     return float(value)
 
 
+def check_finite(values, path):
+    """Raise BasisError unless all of an array of floats are finite, with room for sums and squares of them."""
+    if not (np.abs(values) < 1e100).all():
+        raise BasisError(f"Basis FIDs must be finite; {path} contains NaN, infinite or huge values.")
+
+
 def check_fid(values, path, may_be_zero=False):
     """Raise BasisError unless an FID (point,) has a usable length and finite values, not all of them 0."""
     if values.ndim != 1 or not MIN_POINTS <= values.size <= MAX_POINTS:
         raise BasisError(
             f"A basis FID is a list of {MIN_POINTS} to {MAX_POINTS} points; {path} has the shape {values.shape}."
         )
-    if not np.isfinite(values).all():
-        raise BasisError(f"Basis FIDs must be finite; {path} contains NaN or infinite values.")
+    check_finite(values.real, path)
+    check_finite(values.imag, path)
     if not may_be_zero and not values.any():
         raise BasisError(f"Basis FIDs must hold a signal; all values in {path} are 0.")
 
@@ -177,9 +183,11 @@ def _numbers(values, key, path):
     if not isinstance(values, list) or not all(type(value) in (int, float) for value in values):
         raise BasisError(f"{key} must be a list of numbers, in {path}.")
     try:
-        return np.array(values, dtype=float)
+        array = np.array(values, dtype=float)
     except OverflowError as exc:
         raise BasisError(f"{key} holds a number out of range, in {path}.") from exc
+    check_finite(array, path)
+    return array
 
 
 def write_json_folder(file, folder, sequence=None):

@@ -18,6 +18,7 @@ from .basis_files import (
     MIN_POINTS,
     BasisFile,
     check_fid,
+    check_finite,
     check_name,
     check_positive,
     read_text,
@@ -124,6 +125,7 @@ def _block_fid(fields, lines, points, where):
     shift = _number(fields, "ISHIFT", where) if "ISHIFT" in fields else 0.0
     if not shift.is_integer() or abs(shift) > points:
         raise BasisError(f"ISHIFT must be a whole number of at most {points}, not {shift}, in {where}.")
+    check_finite(values, where)
     spectrum = values[0::2] + 1j * values[1::2]
     check_fid(spectrum, where)
     return conjugate_for_disk(np.fft.ifft(np.roll(spectrum, -int(shift))))
