@@ -41,7 +41,7 @@ def write_report(path, result):
             for key, fit in result.fits.items()
         ],
         references={_SHORT[key]: "+".join(content.internal_ref) for key, content in result.contents.items()},
-        range=result._first.ppm_limits,
+        range=result.first_fit.ppm_limits,
         model=result.model.name,
         card=card,
         card_parts=[(title, _flat(card[key])) for title, key in _CARD_PARTS if card.get(key)],
@@ -78,7 +78,7 @@ def _facts(result):
 
 def _rows(result):
     """Rows of the table of values: texts, with one group of three for each spectrum that has a folder."""
-    table = zip(result.names, *result._columns())
+    table = zip(result.names, *result.concentration_columns())
     figures = {
         key: {
             name: triple

@@ -74,10 +74,10 @@ class Result:
     @property
     def names(self):
         """Metabolites, sorted."""
-        return self._first.names
+        return self.first_fit.names
 
     @property
-    def _first(self):
+    def first_fit(self):
         """Fit of edit-off, or of the only spectrum: the one that shows all metabolites."""
         return next(iter(self.fits.values()))
 
@@ -90,14 +90,14 @@ class Result:
         """
         import pandas
 
-        columns = dict(zip(("relative_to_largest", "relative_to_sum", "raw"), self._columns()))
+        columns = dict(zip(("relative_to_largest", "relative_to_sum", "raw"), self.concentration_columns()))
         return pandas.DataFrame(columns, index=pandas.Index(self.names, name="metabolite"))
 
-    def _columns(self):
+    def concentration_columns(self):
         """Concentrations relative to the largest and to the sum, and raw, each (metabolite,)."""
         chosen = [self.prediction.names.index(name) for name in self.names]
         relative = self.prediction.concentrations[chosen]
-        return relative / relative.max(), relative / relative.sum(), self._first.amplitudes
+        return relative / relative.max(), relative / relative.sum(), self.first_fit.amplitudes
 
     @cached_property
     def predicted(self):
@@ -159,14 +159,14 @@ class Result:
         """The internal reference asked for, unless it cannot be seen in a difference spectrum."""
         if self.internal_ref is None:
             return None
-        seen = fit is self._first or set(self.internal_ref) & set(shown_metabolites(fit))
+        seen = fit is self.first_fit or set(self.internal_ref) & set(shown_metabolites(fit))
         return self.internal_ref if seen else None
 
     def _write_joint_table(self, path):
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["metabolite", "relative_to_largest", "relative_to_sum", "raw"])
-            writer.writerows([name, *map(float, row)] for name, *row in zip(self.names, *self._columns()))
+            writer.writerows([name, *map(float, row)] for name, *row in zip(self.names, *self.concentration_columns()))
 
 
 def make_result(scan, basis, prediction, model, internal_ref=None, combine=(), ppm_limits=PPM_LIMITS):
