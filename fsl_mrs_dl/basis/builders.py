@@ -61,17 +61,14 @@ def megapress(
         editing: editing Pulse; `default_editing` when None.
         refocusing: refocusing Pulse; `default_refocusing` when None, `pulses.ideal(numpy.pi)` for no slices.
         excitation: excitation Pulse; an ideal 90 degrees when None.
-        slice_thickness_m: thickness of all slices (m).
-        positions: positions along every selected axis.
+        slice_thickness_m, positions: thickness of all slices (m), positions along every selected axis.
         slice_ppm: frequency of excitation and refocusing; a singlet there is upright in edit-off (ppm).
         first_refocusing_s: time from excitation to the first refocusing pulse (s).
         editing_intervals_s: times from either refocusing pulse to the editing pulse after it (s); te / 4 when None.
-        points: points received.
-        bandwidth_hz: receiver bandwidth (Hz).
-        linewidth_hz: Lorentzian linewidth (Hz).
+        points, bandwidth_hz, linewidth_hz: receiver, with the Lorentzian linewidth of every line (Hz).
 
     Returns:
-        (off, on), two Sequences named edit_off and edit_on with the same receiver phase.
+        (off, on), Sequences named edit_off and edit_on with the same receiver phase.
 
     Raises:
         BasisError: the pulses do not fit in the echo time.
@@ -79,25 +76,22 @@ def megapress(
     editing = default_editing() if editing is None else editing
     refocusing = default_refocusing() if refocusing is None else refocusing
     excitation = ideal(np.pi / 2) if excitation is None else excitation
-    after_first, after_second = (te_s / 4, te_s / 4) if editing_intervals_s is None else editing_intervals_s
-    times = np.cumsum([0, first_refocusing_s, after_first, te_s / 2 - after_first, after_second])
+    after = (te_s / 4, te_s / 4) if editing_intervals_s is None else editing_intervals_s
     span_hz = _offset_span_hz(refocusing)
-    slices = ((_offset_span_hz(excitation), 2), (span_hz, 0), (0, 0), (span_hz, 1), (0, 0))
-    receiver = {"b0_t": b0_t, "points": points, "bandwidth_hz": bandwidth_hz, "linewidth_hz": linewidth_hz}
-    built = []
-    for name, edit_ppm in (("edit_off", edit_off_ppm), ("edit_on", edit_on_ppm)):
-        sequence = _assemble(
+    built = [
+        _assemble(
             name,
             f"MEGA-PRESS, TE {te_s * 1e3:g} ms, editing at {edit_ppm:g} ppm, slices at {slice_ppm:g} ppm",
             (excitation, refocusing, editing, refocusing, editing),
-            (*times, te_s),
+            (*np.cumsum([0, first_refocusing_s, after[0], te_s / 2 - after[0], after[1]]), te_s),
             (slice_ppm, slice_ppm, edit_ppm, slice_ppm, edit_ppm),
-            slices,
+            ((_offset_span_hz(excitation), 2), (span_hz, 0), (0, 0), (span_hz, 1), (0, 0)),
             MEGAPRESS_COHERENCES,
             (slice_thickness_m, positions),
-            receiver,
+            {"b0_t": b0_t, "points": points, "bandwidth_hz": bandwidth_hz, "linewidth_hz": linewidth_hz},
         )
-        built.append(sequence)
+        for name, edit_ppm in (("edit_off", edit_off_ppm), ("edit_on", edit_on_ppm))
+    ]
     return upright(built, slice_ppm)
 
 

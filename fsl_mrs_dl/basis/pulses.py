@@ -176,8 +176,10 @@ def bandwidth_hz(pulse):
     both: inverted Mz is 1 - 2 |beta|^2).
 
     Raises:
-        BasisError: the profile has no such edge (an ideal pulse has no bandwidth).
+        BasisError: the profile has no such edge; an ideal pulse has none.
     """
+    if is_ideal(pulse):
+        raise BasisError(f"Pulse {pulse.name or '(unnamed)'} acts on all frequencies alike and has no bandwidth.")
     refocuses = refocused_fraction(pulse, 0.0)[0] > np.sin(np.pi * 135 / 360) ** 2
     measure = refocused_fraction if refocuses else excited_fraction
     first, last = 0.0, min(max(0.5 * pulse.points, 2.0), 50.0) / pulse.duration_s
@@ -186,6 +188,6 @@ def bandwidth_hz(pulse):
         offsets = np.linspace(first, last, 301)
         below = np.flatnonzero(measure(pulse, offsets) < half)
         if below.size == 0 or half < 1e-6:
-            raise BasisError(f"Pulse {pulse.name or '(unnamed)'} has no bandwidth: its profile never falls to half.")
+            raise BasisError(f"Pulse {pulse.name or '(unnamed)'} has no bandwidth: its profile never halves.")
         first, last = offsets[max(below[0] - 1, 0)], offsets[below[0]]
     return float(first + last)

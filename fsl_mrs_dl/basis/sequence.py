@@ -98,7 +98,8 @@ class Sequence:
         object.__setattr__(self, "resolution", tuple(int(number) for number in self.resolution))
         if self.nucleus not in GYROMAGNETIC_HZ_PER_T:
             raise BasisError(
-                f"Sequence {self.name}: nucleus {self.nucleus} is not simulated, only {', '.join(GYROMAGNETIC_HZ_PER_T)}."
+                f"Sequence {self.name}: nucleus {self.nucleus} is not simulated, "
+                f"only {', '.join(GYROMAGNETIC_HZ_PER_T)}."
             )
         if not self.blocks or not all(isinstance(block, Block) for block in self.blocks):
             raise BasisError(f"Sequence {self.name} needs at least one block of RF, delay and gradients.")
@@ -126,7 +127,8 @@ class Sequence:
     @property
     def duration_s(self):
         """Time from the middle of the first pulse to the first point received (s)."""
-        return sum(block.pulse.duration_s + block.delay_s for block in self.blocks) - self.blocks[0].pulse.duration_s / 2
+        whole = sum(block.pulse.duration_s + block.delay_s for block in self.blocks)
+        return whole - self.blocks[0].pulse.duration_s / 2
 
     def positions_m(self, axis):
         """Positions along an axis (m), both ends included; the middle of the range when there is only one."""

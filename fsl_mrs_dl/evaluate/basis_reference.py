@@ -128,8 +128,8 @@ def simulate_variant(variant, pulses, phase_cycled):
     sequences = [reference_sequence(variant, pulses, edit_ppm) for edit_ppm in (7.4, 1.9)]
     if phase_cycled:
         steps = variant.phase_steps()
-        played = [sequence.without_filters().with_phase_offsets(phases) for sequence in sequences for phases, _ in steps]
-        fids = simulate(played, NAMES)
+        bare = [sequence.without_filters() for sequence in sequences]
+        fids = simulate([sequence.with_phase_offsets(phases) for sequence in bare for phases, _ in steps], NAMES)
         fids = fids.reshape(len(sequences), len(steps), *fids.shape[1:])
         fids = np.einsum("s,cs...->c...", np.array([sign for _, sign in steps]) / len(steps), fids)
     else:
