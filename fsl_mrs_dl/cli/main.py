@@ -12,6 +12,7 @@ COMMANDS = {
     "fit": ("fsl_mrs_dl.cli.fit", "quantify scans with a trained model (the default command)"),
     "simulate": ("fsl_mrs_dl.cli.simulate", "make basis sets from a pulse sequence"),
     "train": ("fsl_mrs_dl.cli.train", "train a model on spectra made from a basis set"),
+    "noise": ("fsl_mrs_dl.cli.noise", "estimate the noise of scans, for training data like them"),
     "evaluate": ("fsl_mrs_dl.cli.evaluate", "measure the errors of models and other fits"),
 }
 """Subcommand -> (module, one line of help). A module has add_arguments(parser) and run(args) -> exit code."""
