@@ -28,9 +28,9 @@ class PoolPriors:
     The ranges are choices of this project, made to hold what the named sources describe.
 
     Attributes:
-        shift_jitter_ppm: added to the shift of every group of equivalent spins (ppm); metabolites move by
-            about 1e-3 ppm/K against each other, and with pH (Wermter et al., MAGMA 30:579, 2017).
-        j_factor: times every group of equal couplings of a part; published couplings differ by a few per cent
+        shift_jitter_ppm: added to the shift of every group of equivalent spins (ppm). Tables hold for 37 C and pH
+            7, solutions are often at room temperature; shifts depend on both (Wermter et al., MAGMA 30:579, 2017).
+        j_factor: times every group of equal couplings of a part; published couplings differ
             (Govindaraju et al., NMR Biomed 13:129, 2000; Near et al., Magn Reson Med 70:1183, 2013).
         b1_scale: B1 over its nominal value, the same for all pulses (Deelchand et al., NMR Biomed e4199, 2019).
         editing_b1, refocusing_b1: further factors of either class of pulse (their calibration).
@@ -49,12 +49,12 @@ class PoolPriors:
         te_s, b0_t, slice_ppm, positions, points, bandwidth_hz, linewidth_hz: as in `builders.megapress`, shared.
     """
 
-    shift_jitter_ppm: tuple = (-0.01, 0.01)
-    j_factor: tuple = (0.97, 1.03)
-    b1_scale: tuple = (0.85, 1.10)
-    editing_b1: tuple = (0.97, 1.03)
+    shift_jitter_ppm: tuple = (-0.015, 0.015)
+    j_factor: tuple = (0.94, 1.06)
+    b1_scale: tuple = (0.75, 1.15)
+    editing_b1: tuple = (0.95, 1.05)
     refocusing_b1: tuple = (0.97, 1.03)
-    edit_on_ppm: tuple = (1.86, 1.94)
+    edit_on_ppm: tuple = (1.85, 1.95)
     edit_off_ppm: tuple = (7.3, 7.6)
     editing_shape: tuple = (0.5, 0.5)
     editing_duration_s: tuple = (0.014, 0.020)

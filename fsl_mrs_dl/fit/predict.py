@@ -1,5 +1,7 @@
 """A trained network on scans: from a Scan and a basis set to a Prediction."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
@@ -8,7 +10,7 @@ from ..model.inputs import network_input
 from ..model.output import LINE_PARAMETERS, to_largest
 from .align import align
 from .prediction import Prediction
-from .scan import require_edited, resample_scan
+from .scan import check_field, require_edited, resample_scan
 
 
 def check_basis_fits(model, basis):
@@ -34,8 +36,25 @@ def check_basis_fits(model, basis):
         )
 
 
-def prepare(model, scan, basis):
+@dataclass(frozen=True, eq=False)
+class Prepared:
     """A scan as the network's time grid wants it, and what was taken out of it.
+
+    Attributes:
+        fids: (condition, point) complex128, referenced and phased, on the model's time grid.
+        shift_hz, phase_rad: frequency (Hz, positive to higher ppm) and zero-order phase (rad) that the scan has
+            relative to them.
+        notes: what there is to say about the referencing.
+    """
+
+    fids: np.ndarray
+    shift_hz: float
+    phase_rad: float
+    notes: tuple[str, ...]
+
+
+def prepare(model, scan, basis):
+    """Reference and phase a scan and bring it to the model's time grid.
 
     Args:
         model: TrainedModel.
@@ -43,8 +62,7 @@ def prepare(model, scan, basis):
         basis: BasisSet of the model.
 
     Returns:
-        fids (condition, point) complex128, shift_hz, phase_rad: referenced and phased FIDs on the model's time
-        grid, and the shift and zero-order phase that the scan has relative to them.
+        Prepared.
 
     Raises:
         DataError, ModelError: the scan is not one for this model.
@@ -62,10 +80,10 @@ def prepare(model, scan, basis):
             f"{scan.name} is of {scan.nucleus}, the model {model.name} of {config.nucleus}: train a model for it."
         )
     grid = config.input
-    # Alignment refuses other field strengths through the same resampling.
-    resample_scan(scan, grid.dwell_s, 64, grid.centre_hz)
+    check_field(scan, grid.centre_hz)
     aligned, shift_hz, phase_rad = align(scan, basis)
-    return resample_scan(aligned, grid.dwell_s, grid.points, grid.centre_hz).fids, shift_hz, phase_rad
+    fids = resample_scan(aligned, grid.dwell_s, grid.points, grid.centre_hz).fids
+    return Prepared(fids, shift_hz, phase_rad, tuple(note for note in aligned.notes if note not in scan.notes))
 
 
 @torch.no_grad()
@@ -86,6 +104,20 @@ def run_network(model, fids):
     return to_largest(output.fractions.double()).numpy(), line.double().numpy()
 
 
+def predict_prepared(model, prepared):
+    """What the network says about a prepared scan, as a Prediction relative to the scan as it was read."""
+    concentrations, line = run_network(model, prepared.fids[None])
+    values = dict(zip(LINE_PARAMETERS, line[0]))
+    return Prediction(
+        names=model.config.metabolites,
+        concentrations=concentrations[0],
+        lorentz_hz=max(values["lorentz_hz"], 0.0),
+        gauss_hz=max(values["gauss_hz"], 0.0),
+        shift_hz=values["shift_hz"] + prepared.shift_hz,
+        phase_rad=values["phase_rad"] + prepared.phase_rad,
+    )
+
+
 def predict(model, scan, basis):
     """What the network says about one scan.
 
@@ -101,14 +133,4 @@ def predict(model, scan, basis):
         DataError, ModelError: scan, basis set and model do not belong together.
     """
     check_basis_fits(model, basis)
-    fids, shift_hz, phase_rad = prepare(model, scan, basis)
-    concentrations, line = run_network(model, fids[None])
-    values = dict(zip(LINE_PARAMETERS, line[0]))
-    return Prediction(
-        names=model.config.metabolites,
-        concentrations=concentrations[0],
-        lorentz_hz=max(values["lorentz_hz"], 0.0),
-        gauss_hz=max(values["gauss_hz"], 0.0),
-        shift_hz=values["shift_hz"] + shift_hz,
-        phase_rad=values["phase_rad"] + phase_rad,
-    )
+    return predict_prepared(model, prepare(model, scan, basis))

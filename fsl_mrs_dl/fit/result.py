@@ -135,14 +135,18 @@ class Result:
             OutputError: the folder exists, or cannot be written.
         """
         with whole_folder(folder, overwrite) as part:
-            self._write_joint_table(part / JOINT_TABLE)
-            for key, content in self.contents.items():
-                write_fsl_folder(part / key, content)
-            if report:
-                from .report import write_report
-
-                write_report(part / "report.html", self)
+            self.write(part, report)
         return Path(folder)
+
+    def write(self, folder, report=False):
+        """Write what `save` writes into an empty folder that exists already, at its final depth."""
+        self._write_joint_table(folder / JOINT_TABLE)
+        for key, content in self.contents.items():
+            write_fsl_folder(folder / key, content)
+        if report:
+            from .report import write_report
+
+            write_report(folder / "report.html", self)
 
     @cached_property
     def contents(self):

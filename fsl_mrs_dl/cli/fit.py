@@ -1,0 +1,95 @@
+"""fsl_mrs_dl fit: quantify scans with a trained model (the default command)."""
+
+import sys
+from pathlib import Path
+
+
+def add_arguments(parser):
+    """Options of the command; those that fsl_mrs has too have its names."""
+    add = parser.add_argument
+    add("--data", nargs="+", metavar="SCAN", help="NIfTI-MRS files with an edit dimension (DIM_EDIT)")
+    add("--edit_on", metavar="SCAN", help="edit-on spectrum in a file of its own; with --edit_off instead of --data")
+    add("--edit_off", metavar="SCAN", help="edit-off spectrum in a file of its own")
+    add("--output", required=True, metavar="FOLDER", help="folder to make; one a scan in it for several scans")
+    add("--model", default="yae", help="name of a shipped model, or the folder of one (default: %(default)s)")
+    add("--basis", nargs="+", help="basis set that the model was trained with (default: the shipped one)")
+    add("--edit_order", choices=("on-off", "off-on"), help="order of the edit dimension (default: found out)")
+    add("--internal_ref", nargs="+", metavar="METAB", help="internal reference (default: Cr+PCr where visible)")
+    add("--combine", nargs="+", action="append", default=[], metavar="METAB", help="add up metabolites; repeatable")
+    add("--ppmlim", nargs=2, type=float, default=(0.2, 4.2), metavar=("LOW", "HIGH"), help="range of the fit shown")
+    add("--report", action="store_true", help="also write report.html")
+    add("--overwrite", action="store_true", help="replace the output folder")
+    add("--verbose", action="store_true", help="also print the notes of scans that went well")
+
+
+def run(args):
+    """Quantify every scan; 0, or 1 when some failed. All failing, or a single one, is an error."""
+    from ..errors import ConfigError
+    from ..fit.quantify import Quantifier
+    from ..folders import check_free, whole_folder
+
+    pair = args.edit_on or args.edit_off
+    if bool(args.data) == bool(pair) or bool(args.edit_on) != bool(args.edit_off):
+        raise ConfigError("Give either --data SCAN [SCAN ...], or --edit_on and --edit_off together.")
+    check_free(Path(args.output), args.overwrite)
+    options = {"internal_ref": args.internal_ref and tuple(args.internal_ref), "ppm_limits": tuple(args.ppmlim)}
+    quantifier = Quantifier(args.model, args.basis, combine=[tuple(names) for names in args.combine], **options)
+    if pair or len(args.data) == 1:
+        with whole_folder(args.output, args.overwrite) as folder:
+            _one(quantifier, args, folder)
+        print(f"Results are in {args.output}")
+        return 0
+    return _many(quantifier, args)
+
+
+def _one(quantifier, args, folder):
+    """Quantify the only scan into a folder that exists."""
+    from ..fit.group import write_group
+    from ..fit.scan import read_edited_pair, read_scan
+
+    scan = read_scan(args.data[0], args.edit_order) if args.data else read_edited_pair(args.edit_on, args.edit_off)
+    result = quantifier(scan)
+    result.write(folder, args.report)
+    write_group(folder / "group.csv", [result])
+    _print(result, True)
+
+
+def _many(quantifier, args):
+    """Quantify scan after scan, each into its own folder, and go on when one fails."""
+    from tqdm import tqdm
+
+    from ..errors import DataError, FslMrsDlError
+    from ..fit.group import unique_names, write_group
+    from ..fit.scan import read_scan
+    from ..folders import whole_folder
+
+    results, failures = [], []
+    with whole_folder(args.output, args.overwrite) as folder:
+        for path, name in zip(tqdm(args.data, "scans", leave=False), unique_names(args.data)):
+            try:
+                result = quantifier(read_scan(path, args.edit_order))
+                (folder / name).mkdir()
+                result.write(folder / name, args.report)
+            except FslMrsDlError as exc:
+                failures.append(f"{path}: {' '.join(str(exc).split())}")
+                continue
+            results.append((name, result))
+        if not results:
+            raise DataError(f"None of {len(args.data)} scans could be quantified: " + "; ".join(failures))
+        write_group(folder / "group.csv", [result for _, result in results], [name for name, _ in results])
+    for _, result in results:
+        _print(result, args.verbose)
+    print(f"Results of {len(results)} scans are in {args.output}, the table of all in {args.output}/group.csv")
+    if failures:
+        print(f"fsl_mrs_dl fit: {len(failures)} of {len(args.data)} scans failed:", file=sys.stderr)
+        print("\n".join(f"  {failure}" for failure in failures), file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _print(result, with_notes):
+    """One line of concentrations, and the notes of the scan below it."""
+    values = result.concentrations["relative_to_largest"]
+    print(f"{result.scan.name}: " + "  ".join(f"{name} {value:.3f}" for name, value in values.items()))
+    for note in result.scan.notes:
+        if with_notes or note.startswith("Warning"):
+            print(f"  {note}")

@@ -1,0 +1,35 @@
+"""One tidy table for all scans of a call."""
+
+import csv
+from pathlib import Path
+
+COLUMNS = ("scan", "file", "metabolite", "relative_to_largest", "relative_to_sum", "raw", "model", "weights_sha256", "versions")
+
+
+def unique_names(paths):
+    """A folder name for each path: the file's name without its ending, numbered where it comes again."""
+    names, seen = [], {}
+    for path in paths:
+        name = Path(path).name.removesuffix(".gz").removesuffix(".nii") or "scan"
+        seen[name] = seen.get(name, 0) + 1
+        names.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
+    return names
+
+
+def write_group(path, results, names=None):
+    """Write a row for each scan and metabolite.
+
+    Args:
+        path: of the CSV file.
+        results: Results.
+        names: what to call the scans; their own names where None.
+    """
+    with Path(path).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for index, result in enumerate(results):
+            scan = names[index] if names else result.scan.name
+            files = " ".join(str(source) for source in result.scan.paths)
+            versions = " ".join(f"{name}={value}" for name, value in result.record["dl_versions"].items())
+            for metabolite, row in result.concentrations.iterrows():
+                writer.writerow([scan, files, metabolite, *row, result.model.name, result.model.weights_sha256, versions])
