@@ -62,9 +62,11 @@ def test_tails_are_taken_out_of_the_ranges():
 def test_the_edge_of_a_receiver_filter_is_left_out():
     fids = make_fids()
     ppm = axes.ppm_axis(2048, DWELL_S, CENTRE_HZ)
-    weight = np.where(ppm > 11, 0.2, 1.0)
+    # A sharp edge above, a slow fall to 0.7 below.
+    weight = np.where(ppm > 11, 0.2, 1.0) * np.interp(ppm, (-3.4, -0.5), (0.7, 1.0))
     noise = noise_values(axes.spectrum_to_fid(axes.fid_to_spectrum(fids) * weight), DWELL_S, CENTRE_HZ)
     assert max(high for _, high in noise.ranges_ppm) < 11.1
+    assert min(low for low, _ in noise.ranges_ppm) > -3
     assert noise.values.std() * noise.fid_maximum == pytest.approx(SIGMA, rel=0.05)
 
 

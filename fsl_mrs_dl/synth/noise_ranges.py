@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import median_filter
 from scipy.stats import theilslopes
 
 from .. import axes
@@ -25,12 +26,17 @@ MOST_TAIL = 2.0
 """Largest change along a block, in standard deviations, of a tail that a straight line still describes."""
 
 SPREAD_RATIO = (0.6, 1.6)
-"""Spread of a block relative to the median of all: outside, it is a filter's edge or has signal."""
+"""Spread of a block relative to the inner half of the band: outside, it is a filter's edge or has signal."""
+
+SMOOTH_SPREAD_RATIO = (0.85, 1.2)
+"""The same for the median of five neighbouring blocks, which shows the slow fall of a receiver's filter: over
+noise of several levels the shape would be less than that of each."""
 
 HIGHEST_DEGREE = 6
 """Of the polynomial that takes the tails of lines out of a range."""
 
 _LEAST_SPREAD = 1e-9  # relative to the FID's maximum: below it there is rounding, not noise
+_FEWEST_INNER = 4  # blocks that make a level
 _SIGMA_PER_MAD = 1.4826  # of a Gaussian
 
 
@@ -64,7 +70,7 @@ def noise_values(fids, dwell_s, centre_hz, ranges_ppm=None, name="The scan"):
     Blocks of about 64 points are judged less a straight line, found with the Theil-Sen estimator, which
     outliers do not move. The automatic choice takes the blocks outside 0 to 6 ppm in which, in every
     condition, neighbouring points are uncorrelated (no lines), the tail is straight, and the spread is that
-    of the other blocks (no receiver filter). None of the three prefers Gaussian noise to other white noise.
+    of the inner half of the band (no receiver filter). None of the three prefers Gaussian noise to other white noise.
 
     What remains of water's and other tails in the blocks taken is removed range by range, real and
     imaginary part of each condition for itself (see `_without_tail`): a line less in every block would
@@ -100,7 +106,8 @@ def noise_values(fids, dwell_s, centre_hz, ranges_ppm=None, name="The scan"):
             f"{name}: the signal-free parts are constant (spread below {_LEAST_SPREAD:g} of the FID's maximum), so "
             "there is no noise to estimate; give a measured scan."
         )
-    good = _good(spread, tail, correlation)
+    inner = np.array([abs(block.start + block.stop - ppm.size) < ppm.size // 2 for block in blocks])
+    good = _good(spread, tail, correlation, inner)
     if ranges_ppm is not None:
         notes += _doubts(good)
         good[:] = True
@@ -177,12 +184,20 @@ def _judged(spectra):
     return spread, float(np.abs(slopes).max() / spread), float(neighbours.max() * np.sqrt(place.size))
 
 
-def _good(spread, tail, correlation):
-    """Which blocks are noise, (block,) bool; the level is the median of those without lines and bent tails."""
+def _good(spread, tail, correlation, inner):
+    """Which blocks are noise, (block,) bool; the level is the median of those without lines and bent tails.
+
+    Args:
+        spread, tail, correlation: (block,) as `_judged` gives them.
+        inner: (block,) bool, the inner half of the band, where no receiver filter falls.
+    """
     good = (tail < MOST_TAIL) & (correlation < MOST_CORRELATION)
     if good.any():
-        ratio = spread / np.median(spread[good])
-        good &= (ratio > SPREAD_RATIO[0]) & (ratio < SPREAD_RATIO[1])
+        level = np.median(spread[good & inner] if (good & inner).sum() >= _FEWEST_INNER else spread[good])
+        # Blocks with lines have no say in the spread of their neighbours.
+        smooth = np.interp(np.arange(good.size), np.flatnonzero(good), median_filter(spread[good], 5, mode="mirror"))
+        for ratio, (low, high) in ((spread / level, SPREAD_RATIO), (smooth / level, SMOOTH_SPREAD_RATIO)):
+            good &= (ratio > low) & (ratio < high)
     return good
 
 
