@@ -93,13 +93,7 @@ def noise_values(fids, dwell_s, centre_hz, ranges_ppm=None, name="The scan"):
     maximum = float(np.abs(fids).max())
     spectra = axes.fid_to_spectrum(fids / maximum)
     ppm = axes.ppm_axis(fids.shape[1], dwell_s, centre_hz)
-    blocks = _blocks(ppm, ranges_ppm)
-    if not blocks:
-        sought = _listed(ranges_ppm) if ranges_ppm else f"below {SIGNAL_PPM[0]:g} or above {SIGNAL_PPM[1]:g}"
-        raise DataError(
-            f"{name}: noise is taken where there are {BLOCK_POINTS // 2} points in a row, there are none {sought} ppm "
-            f"in a band of {ppm[0]:.2f} to {ppm[-1]:.2f} ppm; give signal-free ranges inside it with --ppm."
-        )
+    blocks = _blocks(ppm, ranges_ppm, name)
     spread, tail, correlation = (np.array(list(v)) for v in zip(*(_judged(spectra[:, block]) for block in blocks)))
     if max(spread) < _LEAST_SPREAD:
         raise DataError(
@@ -146,8 +140,9 @@ def _checked(fids, name):
     return fids[:, :points], notes
 
 
-def _blocks(ppm, ranges_ppm):
+def _blocks(ppm, ranges_ppm, name):
     """Slices of the axis of `BLOCK_POINTS` to twice as many points; a shorter range of half as many is one."""
+    sought = _listed(ranges_ppm) if ranges_ppm else f"below {SIGNAL_PPM[0]:g} or above {SIGNAL_PPM[1]:g}"
     if ranges_ppm is None:
         ranges_ppm = ((-np.inf, SIGNAL_PPM[0]), (SIGNAL_PPM[1], np.inf))
     blocks = []
@@ -157,6 +152,11 @@ def _blocks(ppm, ranges_ppm):
         if stop - start >= BLOCK_POINTS // 2:
             edges = np.linspace(start, stop, max(1, (stop - start) // BLOCK_POINTS) + 1).astype(int)
             blocks += [slice(int(first), int(last)) for first, last in zip(edges, edges[1:])]
+    if not blocks:
+        raise DataError(
+            f"{name}: noise is taken where there are {BLOCK_POINTS // 2} points in a row, there are none {sought} ppm "
+            f"in a band of {ppm[0]:.2f} to {ppm[-1]:.2f} ppm; give signal-free ranges inside it with --ppm."
+        )
     return blocks
 
 
