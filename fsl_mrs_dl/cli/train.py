@@ -20,6 +20,7 @@ def add_arguments(parser):
     add("--learning_rate", type=float, default=1.5e-3, help="highest learning rate (default: %(default)s)")
     add("--precision", default="32-true", help="32-true, bf16-mixed or 16-mixed (default: %(default)s)")
     add("--device", default="auto", choices=("auto", "cpu", "gpu"), help="where to train (default: %(default)s)")
+    add("--held_out", type=int, default=10_000, help="scans for the final errors (default: %(default)s)")
     add("--seed", type=int, default=1, help="of weights and scans (default: %(default)s)")
     add("--output", required=True, help="folder of the model; checkpoints go to FOLDER.training while it trains")
     add("--overwrite", action="store_true", help="replace the output folder")
@@ -43,7 +44,13 @@ def run(args):
     recipe = recipe_named(args.recipe)
     pool = read_pool(args.pool) if args.pool else None
     plan = TrainConfig(
-        args.number, args.batch, args.learning_rate, epochs=args.epochs, seed=args.seed, precision=args.precision
+        args.number,
+        args.batch,
+        args.learning_rate,
+        epochs=args.epochs,
+        held_out=args.held_out,
+        seed=args.seed,
+        precision=args.precision,
     )
     values = read_json(args.config, "a network's configuration") if args.config else {}
     options = from_dict(network_classes(args.model)[1], values, args.config)
