@@ -147,3 +147,13 @@ def test_priors_survive_json():
     assert PoolPriors.from_json(priors.to_json()) == priors
     with pytest.raises(BasisError, match="not the priors"):
         PoolPriors.from_json('{"unknown": 1}')
+
+
+def test_one_spectrum_of_a_pool():
+    pool = sample_pool(PoolPriors(positions=2, points=64), ["NAA"], 2, 1)
+    for name, expected in (("edit_on", pool.fids[:, 1]), ("difference", pool.fids[:, 1] - pool.fids[:, 0])):
+        alone = pool.single(name)
+        assert alone.conditions == ("single",)
+        np.testing.assert_allclose(alone.fids[:, 0], expected, atol=1e-6)
+    with pytest.raises(BasisError, match="nonsense"):
+        pool.single("nonsense")

@@ -1,6 +1,6 @@
 """Pools of varied basis sets: many simulated scanners and samples to train on, kept in one HDF5 file."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import h5py
@@ -9,7 +9,7 @@ import torch
 
 from ..axes import GYROMAGNETIC_HZ_PER_T
 from ..errors import BasisError
-from .basis_set import EDITED, BasisSet
+from .basis_set import EDITED, SINGLE, BasisSet
 from .pool_priors import PoolPriors, draw_members, member_sequences, member_systems
 from .simulate import simulate_members
 from .spins import find_systems
@@ -80,6 +80,15 @@ class BasisPool:
         return BasisSet(
             self.fids[index], self.conditions, self.names, self.dwell_s, self.centre_hz, self.linewidth_hz
         )
+
+    def single(self, spectrum):
+        """The pool of one spectrum, "edit_off", "edit_on" or "difference" (on - off), of every member.
+
+        Raises:
+            BasisError: the members do not have it.
+        """
+        fids = np.stack([self.member(index).spectrum(spectrum) for index in range(len(self))])[:, None]
+        return replace(self, fids=fids, conditions=SINGLE)
 
 
 def sample_pool(priors, names, number, seed, progress=None, device="cpu"):

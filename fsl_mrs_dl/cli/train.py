@@ -12,6 +12,7 @@ def add_arguments(parser):
     add("--model", default="yae", help="network: yae or cnn (default: %(default)s)")
     add("--basis", nargs="+", help="a folder with off/ and on/, a folder of .json, or a .BASIS file (default: shipped)")
     add("--pool", help="HDF5 file of varied bases made by fsl_mrs_dl simulate --pool")
+    add("--pool_spectrum", choices=("edit_off", "edit_on", "difference"), help="of an edited pool, what --basis is")
     add("--recipe", default="phantom", help="what the training scans look like (default: %(default)s)")
     add("--config", help="JSON file with options of the network")
     add("--number", type=int, default=2_000_000, help="scans to train on (default: %(default)s)")
@@ -43,6 +44,8 @@ def run(args):
     check_basis(basis)
     recipe = recipe_named(args.recipe)
     pool = read_pool(args.pool) if args.pool else None
+    if pool is not None and args.pool_spectrum:
+        pool = pool.single(args.pool_spectrum)
     plan = TrainConfig(
         args.number,
         args.batch,
@@ -68,7 +71,7 @@ def run(args):
 def command_line(args):
     """The command that trains the same model again."""
     words = ["fsl_mrs_dl", "train"]
-    for name in "model basis pool recipe config number batch epochs learning_rate precision seed output".split():
+    for name in "model basis pool pool_spectrum recipe config number batch epochs learning_rate precision seed output".split():
         value = getattr(args, name)
         if value is not None:
             words += [f"--{name}", *(value if isinstance(value, list) else [str(value)])]
