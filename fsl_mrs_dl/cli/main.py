@@ -13,6 +13,7 @@ COMMANDS = {
     "simulate": ("fsl_mrs_dl.cli.simulate", "make basis sets from a pulse sequence"),
     "train": ("fsl_mrs_dl.cli.train", "train a model on spectra made from a basis set"),
     "noise": ("fsl_mrs_dl.cli.noise", "estimate the noise of scans, for training data like them"),
+    "plugin": ("fsl_mrs_dl.cli.plugin", "make --algo dl known to FSL-MRS's own commands"),
     "evaluate": ("fsl_mrs_dl.cli.evaluate", "measure the errors of models and other fits"),
 }
 """Subcommand -> (module, one line of help). A module has add_arguments(parser) and run(args) -> exit code."""

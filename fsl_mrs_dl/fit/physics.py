@@ -161,8 +161,7 @@ def fit_voigt(fid, basis_fids, prediction, dwell_s, centre_hz, basis_centre_hz=N
 
     fid_scaling = FSL_NORM / np.linalg.norm(fid)
     basis_scaling = FSL_NORM / np.linalg.norm(basis_fids.mean(0))
-    middle_hz = axes.ppm_to_hz(_MIDDLE_PPM, centre_hz) - axes.ppm_to_hz(_MIDDLE_PPM, basis_centre_hz or centre_hz)
-    nonlinear = _nonlinear_parameters(prediction, middle_hz, dwell_s)
+    nonlinear = nonlinear_parameters(prediction, dwell_s, centre_hz, basis_centre_hz)
     times = np.arange(1, fid.size + 1) * dwell_s
     window = _window(axes.REFERENCE_PPM + _frequency_axis(fid.size, dwell_s) / centre_hz * 1e6, ppm_limits)
     regressors = polynomial_regressors(fid.size, window)
@@ -170,7 +169,7 @@ def fit_voigt(fid, basis_fids, prediction, dwell_s, centre_hz, basis_centre_hz=N
     lines = basis_fids * basis_scaling * _decay(nonlinear, times)
     shapes = axes.fid_to_spectrum(lines) * np.exp(-1j * nonlinear[3])
     target = axes.fid_to_spectrum(fid) * fid_scaling
-    scale, weights = _linear_fit(target[window], (relative @ shapes)[window], regressors[window])
+    scale, weights = linear_fit(target[window], (relative @ shapes)[window], regressors[window])
     parameters = np.concatenate([scale * relative, nonlinear, weights])
 
     norms = np.linalg.norm(shapes[:, window], axis=-1)
@@ -255,8 +254,16 @@ def _window(ppm, ppm_limits):
     return slice(first, last)
 
 
-def _nonlinear_parameters(prediction, middle_hz, dwell_s):
-    """[gamma, sigma, eps, Phi0, Phi1] of a prediction whose lines stand middle_hz above the basis's, (5,)."""
+def nonlinear_parameters(prediction, dwell_s, centre_hz, basis_centre_hz=None):
+    """[gamma, sigma, eps, Phi0, Phi1] of FSL-MRS's Voigt model at a network's estimate, (5,).
+
+    Args:
+        prediction: Prediction.
+        dwell_s: dwell time (s).
+        centre_hz: spectrometer frequency of the data (Hz).
+        basis_centre_hz: that of the basis (Hz), if it differs; see `fit_voigt`.
+    """
+    middle_hz = axes.ppm_to_hz(_MIDDLE_PPM, centre_hz) - axes.ppm_to_hz(_MIDDLE_PPM, basis_centre_hz or centre_hz)
     eps = -2 * np.pi * (prediction.shift_hz + middle_hz)
     # FSL-MRS's time axis starts one dwell late, so its shift also turns the phase of the first point.
     return np.array(
@@ -276,16 +283,23 @@ def _decay(nonlinear, times):
     return np.exp(-(1j * eps + gamma + sigma**2 * times) * times)
 
 
-def _linear_fit(target, model, regressors):
+def linear_fit(target, model, regressors, penalty=None):
     """Scale of the model (not negative) and weights of the baseline, by real least squares.
 
     Args:
         target: (point,) complex spectrum.
         model: (point,) complex spectrum to scale.
         regressors: (point, weight) complex.
+        penalty: (weight, weight) positive semidefinite matrix P that adds weights @ P @ weights to the sum of
+            squares, as of a penalised spline; None for none.
     """
     design = np.column_stack([model, regressors])
     design, wanted = np.concatenate([design.real, design.imag]), np.concatenate([target.real, target.imag])
+    if penalty is not None:
+        values, vectors = np.linalg.eigh(penalty)
+        rows = np.sqrt(np.maximum(values, 0))[:, None] * vectors.T
+        design = np.concatenate([design, np.column_stack([np.zeros(len(rows)), rows])])
+        wanted = np.concatenate([wanted, np.zeros(len(rows))])
     solution = np.linalg.lstsq(design, wanted, rcond=None)[0]
     if solution[0] < 0:
         return 0.0, np.linalg.lstsq(design[:, 1:], wanted, rcond=None)[0]

@@ -3,7 +3,7 @@
 import logging
 import math
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import lightning
@@ -148,6 +148,16 @@ def line_scale(recipe, basis_linewidth_hz):
     return LineScale(centre, tuple(max(float(high - low) / 2, 0.1) for low, high in pairs))
 
 
+def as_narrow(basis, recipe):
+    """The basis set with a linewidth that lets it make the narrowest lines asked for.
+
+    A basis set from elsewhere may have wider lines. They cannot be narrowed, so all widths of the recipe then
+    count from there: scans get wider by what is left out here, in what is drawn and what is learnt alike.
+    """
+    narrowest = min(recipe.lorentz_hz[0], PUBLISHED.lorentz_hz[0])
+    return replace(basis, linewidth_hz=narrowest) if basis.linewidth_hz > narrowest else basis
+
+
 def train(network_name, basis, recipe, plan, options=None, pool=None, work_dir=None, accelerator="auto", progress=True):
     """Train a network on simulated scans.
 
@@ -166,6 +176,7 @@ def train(network_name, basis, recipe, plan, options=None, pool=None, work_dir=N
         TrainedModel with its errors on held-out scans of the recipe and of the published conditions.
     """
     lightning.seed_everything(plan.seed, verbose=False)
+    basis = as_narrow(basis, recipe)
     options = options or network_classes(network_name)[1]()
     grid = InputConfig(len(basis.conditions), float(basis.centre_hz), GRID_POINTS, GRID_DWELL_S)
     config = ModelConfig(

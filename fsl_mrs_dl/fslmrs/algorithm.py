@@ -1,0 +1,118 @@
+"""The algorithm 'dl' of FSL-MRS: its fit_FSLModel, with networks.
+
+This module is loaded with FSL-MRS, so it imports nothing else before a fit is asked for.
+"""
+
+import contextlib
+import functools
+import inspect
+import threading
+
+_ONE_AT_A_TIME = threading.Lock()
+
+
+def is_dl(method):
+    """Whether the name of an algorithm is dl, dl:NAME or dl:FOLDER."""
+    return isinstance(method, str) and (method == "dl" or method.startswith("dl:"))
+
+
+def with_dl(fit_FSLModel):
+    """FSL-MRS's fit_FSLModel, which also knows dl and dl:MODEL; it passes everything else on as it is."""
+    signature = inspect.signature(fit_FSLModel)
+
+    @functools.wraps(fit_FSLModel)
+    def fit(*args, **kwargs):
+        method = kwargs.get("method", args[1] if len(args) > 1 else None)
+        if not is_dl(method):
+            return fit_FSLModel(*args, **kwargs)
+        given = signature.bind(*args, **kwargs)
+        given.apply_defaults()
+        options = ("mrs", "method", "ppmlim", "baseline", "baseline_order", "metab_groups", "model")
+        return fit_dl(**{name: given.arguments[name] for name in options})
+
+    fit.fsl_mrs_dl = True
+    return fit
+
+
+def with_dl_summary(svs_methods_summary):
+    """FSL-MRS's text on methods, which also says what a network did."""
+
+    @functools.wraps(svs_methods_summary)
+    def summary(res):
+        text = svs_methods_summary(res)
+        if res.method != "dl":
+            return text
+        from .results import dl_summary
+
+        return dl_summary(text, res)
+
+    summary.fsl_mrs_dl = True
+    return summary
+
+
+def fit_dl(mrs, method, ppmlim, baseline, baseline_order, metab_groups, model):
+    """Fit one spectrum with a network; arguments as of FSL-MRS's fit_FSLModel.
+
+    Starting values and the options of MH have no meaning here.
+
+    Returns:
+        DlFitRes.
+
+    Raises:
+        ModelError: no model fits the basis set, or the named one does not.
+        DataError: the spectrum cannot be fitted.
+    """
+    import numpy as np
+    from fsl_mrs.utils.baseline import Baseline
+    from fsl_mrs.utils.constants import nucleus_constants
+
+    from ..errors import ConfigError
+    from ..fit.physics import nonlinear_parameters
+    from ..fit.result import ModelRecord
+    from .choose import choose_model
+    from .convert import basis_factors, basis_of, ignored_names
+    from .results import DlFitRes, complete_vector
+
+    ppmlim = nucleus_constants(mrs.nucleus).ppm_range if ppmlim is None else ppmlim
+    if ppmlim is None:
+        raise ConfigError(f"There is no default range for {mrs.nucleus}: give ppmlim.")
+    groups = [0] * mrs.numBasis if metab_groups is None else list(metab_groups)
+    basis = basis_of(mrs)
+    network = choose_model(method.partition(":")[2] or None, basis, ignored_names(mrs))
+    prediction = _predict(network, mrs, basis)
+
+    values = dict(zip(prediction.names, prediction.concentrations))
+    relative = np.array([values[name] for name in basis.names]) / basis_factors(mrs, mrs.basis)
+    line = nonlinear_parameters(prediction, mrs.dwellTime, mrs.centralFrequency, basis.centre_hz)
+    baseline_object = Baseline(mrs, ppmlim, baseline, baseline_order)
+    vector = complete_vector(mrs, relative, line, model, groups, baseline_object, ppmlim)
+    record = ModelRecord(network.name, network.weights_sha256)
+    return DlFitRes(mrs, vector, model, groups, baseline_object, ppmlim, record)
+
+
+def _predict(network, mrs, basis):
+    """Prediction of the network for the FID of an MRS object."""
+    import warnings
+
+    from ..fit.predict import predict_prepared, prepare
+    from .convert import scan_of
+
+    prepared = prepare(network, scan_of(mrs), basis)
+    for note in prepared.notes:
+        warnings.warn(note, stacklevel=2)
+    with _one_thread():
+        return predict_prepared(network, prepared)
+
+
+@contextlib.contextmanager
+def _one_thread():
+    """Run torch on one thread, as suits one spectrum, and gives the same digits in a worker as outside it."""
+    import torch
+
+    with _ONE_AT_A_TIME:
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
