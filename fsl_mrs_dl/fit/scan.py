@@ -196,7 +196,7 @@ def _assemble(acquisition, edit_order, paths):
     name, notes = acquisition.name, acquisition.notes
     fids, dimension, reduced = _conditions(acquisition)
     notes += reduced
-    if _is_mirrored(fids, acquisition.dwell_s, acquisition.centre_hz):
+    if is_mirrored(fids, acquisition.dwell_s, acquisition.centre_hz):
         fids = np.conj(fids)
         notes += ("Warning: the spectrum is stored mirrored (wrong conjugation) and was turned round.",)
     conditions = SINGLE
@@ -252,7 +252,7 @@ def _conditions(acquisition):
     return np.moveaxis(data, edit_dimension - 4, 0).reshape(2, -1), edit_dimension, notes
 
 
-def _is_mirrored(fids, dwell_s, centre_hz):
+def is_mirrored(fids, dwell_s, centre_hz):
     """Whether the lines stand on the wrong side of water: decidedly more signal in the mirror image."""
     power = np.mean(np.abs(order_of.narrow_lines(fids, dwell_s, rise_s=15e-3)) ** 2, axis=0)
     distance = axes.ppm_axis(fids.shape[-1], dwell_s, centre_hz) - axes.REFERENCE_PPM
