@@ -204,7 +204,7 @@ def test_noise_alone_decides_nothing():
         rng = np.random.default_rng(seed)
         fids = rng.standard_normal((2, POINTS)) + 1j * rng.standard_normal((2, POINTS))
         assert signal_order(fids, DWELL_S, CENTRE_HZ)[0] is None
-        assert not scan_module._is_mirrored(fids, DWELL_S, CENTRE_HZ)
+        assert not scan_module.is_mirrored(fids, DWELL_S, CENTRE_HZ)
 
 
 def test_a_mirrored_file_is_turned_round(tmp_path):
@@ -216,7 +216,7 @@ def test_a_mirrored_file_is_turned_round(tmp_path):
 @pytest.mark.parametrize("water_ppm", [4.35, 4.65, 4.95])
 def test_water_does_not_turn_a_scan_round(water_ppm):
     fids = np.stack([lines([(2.01, 1.0), (3.03, 0.7), (water_ppm, 200.0)], width_hz=10)])
-    assert not scan_module._is_mirrored(fids, DWELL_S, CENTRE_HZ)
+    assert not scan_module.is_mirrored(fids, DWELL_S, CENTRE_HZ)
 
 
 def test_one_spectrum_is_read_and_refused_for_an_edited_fit(tmp_path):
