@@ -7,6 +7,7 @@ def add_arguments(parser):
     add("--models", nargs="+", default=["yae", "cnn"], help="names or folders of models (default: yae cnn)")
     add("--basis", nargs="+", help="basis set of the models (default: the shipped one)")
     add("--scans", help="folder of NIfTI-MRS scans with truth.csv (columns id, series and one a metabolite, in mM)")
+    add("--beside", help="CSV file of other methods' errors on these scans (method and one column a metabolite)")
     add("--simulated", type=int, help="errors on that many new spectra at the published conditions, beside their bound")
     add("--seed", type=int, default=90001, help="of the simulated spectra (default: %(default)s)")
     add("--output", help="CSV file for the tables")
@@ -18,7 +19,7 @@ def run(args):
 
     from ..basis.basis_set import read_basis, shipped_basis
     from ..errors import ConfigError
-    from ..evaluate.tables import phantom_table, simulated_table
+    from ..evaluate.tables import phantom_table, read_errors, simulated_table
     from ..model.checkpoint import load_model
 
     if not args.scans and not args.simulated:
@@ -30,10 +31,11 @@ def run(args):
         title = f"{args.simulated} simulated spectra at the published conditions"
         tables[title] = simulated_table(models, basis, args.simulated, args.seed)
     if args.scans:
-        tables[f"scans of {args.scans}"] = phantom_table(models, basis, args.scans)
+        table = phantom_table(models, basis, args.scans)
+        tables[f"scans of {args.scans}"] = pd.concat([table, read_errors(args.beside, table)]) if args.beside else table
     for title, table in tables.items():
         print(f"Mean absolute errors (relative to the largest concentration), {title}:")
-        print(table.to_string(float_format=lambda value: f"{value:.4f}"), end="\n\n")
+        print(table.to_string(float_format="{:.4f}".format, sparsify=False), end="\n\n")
     if args.output:
         pd.concat(tables, names=["scans"]).to_csv(args.output)
     return 0

@@ -65,7 +65,7 @@ def _many(quantifier, args):
 
     results, failures = [], []
     with whole_folder(args.output, args.overwrite) as folder:
-        for path, name in zip(tqdm(args.data, "scans", leave=False), unique_names(args.data)):
+        for path, name in zip(tqdm(args.data, "scans", leave=False, delay=1), unique_names(args.data)):
             try:
                 result = quantifier(read_scan(path, args.edit_order))
                 (folder / name).mkdir()

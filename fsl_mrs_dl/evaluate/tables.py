@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from ..errors import DataError
 from ..fit.predict import check_basis_fits, predict
 from ..fit.scan import read_scan
 from ..synth.dataset import Stream
@@ -21,6 +22,11 @@ def _with_mean(rows, names):
     table = pd.DataFrame(rows, columns=list(names))
     table["mean"] = table.mean(axis=1)
     return table
+
+
+def _index(pairs):
+    """Index of (method, series) pairs."""
+    return pd.MultiIndex.from_tuples(pairs, names=["method", "series"])
 
 
 def simulated_table(models, basis, number, seed):
@@ -43,7 +49,7 @@ def simulated_table(models, basis, number, seed):
         rows[model.name] = simulated_errors(model.network, model.config.input, stream, batches).numpy()
     bound = least_squares_errors(stream, models[0].config.input, batches)
     table = _with_mean(list(rows.values()) + [bound.numpy()], models[0].config.metabolites)
-    table.index = [*rows, "least-squares bound"]
+    table.index = _index([(method, "all") for method in (*rows, "least-squares bound")])
     return table
 
 
@@ -65,10 +71,30 @@ def phantom_table(models, basis, folder):
     groups = {"all": np.ones(len(series), bool)} | {name: series == name for name in dict.fromkeys(series)}
     rows, index = [], []
     for model in models:
-        found = [predict(model, scan, basis).concentrations for scan in tqdm(scans, model.name, leave=False)]
+        found = [predict(model, scan, basis).concentrations for scan in tqdm(scans, model.name, leave=False, delay=1)]
         for group, members in groups.items():
             rows.append(mean_absolute_error(np.array(found)[members], phantoms.truth[members]))
             index.append((model.name, group))
     table = _with_mean(rows, names)
-    table.index = pd.MultiIndex.from_tuples(index, names=["model", "series"])
+    table.index = _index(index)
+    return table
+
+
+def read_errors(path, like):
+    """Errors of other methods from a CSV file, as rows of a phantom table.
+
+    Args:
+        path: CSV with a column method and one a metabolite.
+        like: DataFrame of `phantom_table`.
+
+    Raises:
+        DataError: the file is missing or lacks a column.
+    """
+    names = [name for name in like.columns if name != "mean"]
+    try:
+        read = pd.read_csv(path)
+        table = _with_mean(read[names].astype(float).to_numpy(), names)
+        table.index = _index([(method, "all") for method in read["method"]])
+    except (OSError, ValueError, KeyError) as exc:
+        raise DataError(f"{path}: not a table of errors; it needs the columns method, {', '.join(names)}.") from exc
     return table
