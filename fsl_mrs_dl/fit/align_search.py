@@ -1,0 +1,205 @@
+"""The fit behind the alignment of scans: shift, width and phase on a grid, then refined; batched over scans.
+
+At a shift and a width the best phase and amplitudes are a small non-negative least-squares problem. The grid is
+the same for all scans, so its templates are made once. The refinement is a Gauss-Newton search in shift,
+width and phase with the amplitudes eliminated (variable projection, Kaufman, BIT 1975), damped after
+Levenberg and Marquardt.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.optimize import nnls
+
+from .. import axes
+
+WIDTHS_HZ = (0.5, 3.0, 7.0, 13.0)
+"""Lorentzian broadenings of the basis (FWHM, Hz) on the search grid."""
+
+_MOST_STEPS = 25
+_SETTLED = np.array([2e-3, 2e-2, 2e-4])  # Hz, Hz, rad: a smaller step ends the search
+_LONGEST = np.array([3.0, 6.0, 1.0])  # Hz, Hz, rad: of one step
+_DAMPING = (1e-3, 1e4)  # at the start; above the second the search has come to rest
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What scans are fitted with, on the basis's time grid.
+
+    Attributes:
+        basis: (metabolite, point) FIDs.
+        nuisance: (band, term) orthonormal spectra of water's foot and baseline.
+        band: (band,) indices of the spectrum.
+        dwell_s: dwell time (s).
+    """
+
+    basis: np.ndarray
+    nuisance: np.ndarray
+    band: np.ndarray
+    dwell_s: float
+
+    @property
+    def bin_hz(self):
+        """Distance of two points of the spectrum (Hz)."""
+        return 1 / (self.basis.shape[-1] * self.dwell_s)
+
+    @cached_property
+    def times_s(self):
+        """(point,) times of the FIDs (s)."""
+        return axes.time_axis(self.basis.shape[-1], self.dwell_s)
+
+    def clear(self, spectra):
+        """Spectra (..., band) without what water and baseline can explain."""
+        return spectra - (spectra @ self.nuisance.conj()) @ self.nuisance.T
+
+    def decay(self, shift_hz, width_hz):
+        """(scan, point) factor that shifts and broadens FIDs, for (scan,) shifts and widths."""
+        return np.exp((2j * np.pi * shift_hz - np.pi * width_hz)[:, None] * self.times_s)
+
+    @cached_property
+    def _halved(self):
+        """(metabolite, point) FIDs with the first point halved, see `axes`."""
+        halved = self.basis.copy()
+        halved[:, 0] /= 2
+        return halved
+
+    def templates(self, decay):
+        """(scan, metabolite, band) spectra of the basis times (scan, point), cleared."""
+        return self.clear(self._in_band(self._halved * decay[:, None]))
+
+    def slopes(self, amplitudes, decay):
+        """(scan, band) spectra of t times the sum of the basis at (scan, metabolite) amplitudes, cleared."""
+        return self.clear(self._in_band((amplitudes @ self._halved) * decay * self.times_s))
+
+    def _in_band(self, fids):
+        """Spectra within the band of FIDs whose first point is halved; as `axes.fid_to_spectrum`, less copying."""
+        points = fids.shape[-1]
+        return np.fft.fft(fids)[..., (self.band - points // 2) % points] / np.sqrt(points)
+
+    @cached_property
+    def grid_templates(self):
+        """For every width of the grid: (metabolite, point) spectra without a shift, nuisances still in them."""
+        decay = self.decay(np.zeros(len(WIDTHS_HZ)), np.array(WIDTHS_HZ))
+        return [axes.fid_to_spectrum(self.basis * one) for one in decay]
+
+
+def normal(templates, data):
+    """Normal equations of real amplitudes, whitened.
+
+    Args:
+        templates: (..., metabolite, band) cleared spectra.
+        data: (..., band, scan) cleared spectra.
+
+    Returns:
+        gram (..., metabolite, metabolite), root of the same shape, its Cholesky factor, and whitened complex
+        (..., metabolite, scan): at the phase p, amplitudes c leave 1 - |w|^2 + |root.T c - w|^2 of the data's
+        energy, with w the real part of whitened exp(-i p).
+    """
+    gram = (templates @ templates.conj().swapaxes(-1, -2)).real
+    count = gram.shape[-1]
+    ridge = 1e-6 * np.trace(gram, axis1=-2, axis2=-1) / count
+    gram = gram + ridge[..., None, None] * np.eye(count)
+    root = np.linalg.cholesky(gram)
+    return gram, root, np.linalg.solve(root, templates.conj() @ data)
+
+
+def _amplitudes(root, whitened, phase_rad):
+    """Amplitudes of at least 0 at a phase, and the share of the data's energy that they explain."""
+    target = (whitened * np.exp(-1j * phase_rad)).real
+    amplitudes, left = nnls(root.T, target)
+    return amplitudes, target @ target - left**2
+
+
+def search(problem, data, limit_hz):
+    """Best (shift_hz, width_hz, phase_rad) of each scan on a grid of whole points of the spectrum.
+
+    Args:
+        problem: Problem.
+        data: (scan, band) cleared spectra of norm 1.
+        limit_hz: largest shift (Hz).
+
+    Returns:
+        (scan, 3).
+    """
+    stride = max(int(1.0 / problem.bin_hz), 1)
+    steps = np.arange(0, limit_hz / problem.bin_hz + 1, stride).astype(int)
+    steps = np.concatenate([-steps[:0:-1], steps])
+    shifted = problem.band - steps[:, None]
+    roots, whitened = [], []
+    for spectra in problem.grid_templates:
+        _, root, white = normal(problem.clear(np.moveaxis(spectra[:, shifted], 1, 0)), data.T)
+        roots.append(root)
+        whitened.append(white)
+    roots, whitened = np.concatenate(roots), np.concatenate(whitened)
+    places = np.array([(step * problem.bin_hz, width_hz) for width_hz in WIDTHS_HZ for step in steps])
+    # With amplitudes of any sign the energy is (a + |b| cos(2 p - arg b)) / 2 in the phase p. Its largest value
+    # bounds the share from above, so that few points need amplitudes of at least 0.
+    energy, beat = np.sum(np.abs(whitened) ** 2, 1), np.sum(whitened**2, 1)
+    bounds, phases = (energy + np.abs(beat)) / 2, np.angle(beat) / 2
+    found = np.empty((len(data), 3))
+    for scan in range(len(data)):
+        best = (-1.0,)
+        for point in np.argsort(-bounds[:, scan]):
+            if bounds[point, scan] <= best[0]:
+                break
+            for phase_rad in (phases[point, scan], phases[point, scan] + np.pi):
+                share = _amplitudes(roots[point], whitened[point, :, scan], phase_rad)[1]
+                best = max(best, (share, *places[point], phase_rad))
+        found[scan] = best[1:]
+    return found
+
+
+def refine(problem, data, start):
+    """Lines at the optimum next to a start.
+
+    Args:
+        problem: Problem.
+        data: (scan, band) cleared spectra of norm 1.
+        start: (scan, 3) shift (Hz), width (Hz), phase (rad).
+
+    Returns:
+        (scan, 3) shift, width and phase, and (scan,) the share of the data's energy that is explained.
+    """
+    lines, trial = start.copy(), start.copy()
+    shares = np.full(len(data), -1.0)
+    damping = np.full(len(data), _DAMPING[0])
+    curvature, slope = np.empty((len(data), 3, 3)), np.empty((len(data), 3))
+    running = np.arange(len(data))
+    for _ in range(_MOST_STEPS):
+        share, new_curvature, new_slope = _expand(problem, data[running], trial[running])
+        better = share > shares[running]
+        done = running[better]
+        lines[done], shares[done] = trial[done], share[better]
+        curvature[done], slope[done] = new_curvature[better], new_slope[better]
+        damping[running] *= np.where(better, 0.1, 10.0)
+        scale = np.einsum("sii->si", curvature[running]) * damping[running, None] + np.finfo(float).tiny
+        step = np.linalg.solve(curvature[running] + scale[:, :, None] * np.eye(3), slope[running][..., None])[..., 0]
+        step = np.clip(step, -_LONGEST, _LONGEST)
+        trial[running] = lines[running] + step
+        trial[running, 1] = np.maximum(trial[running, 1], 0)
+        moved = (np.abs(trial[running] - lines[running]) > _SETTLED).any(-1)
+        running = running[moved & (damping[running] < _DAMPING[1])]
+        if not running.size:
+            break
+    return lines, shares
+
+
+def _expand(problem, data, lines):
+    """Explained share at (scan, 3) lines, and the Gauss-Newton matrix (scan, 3, 3) and slope (scan, 3) there."""
+    decay = problem.decay(lines[:, 0], lines[:, 1])
+    templates = problem.templates(decay)
+    gram, root, whitened = normal(templates, data[..., None])
+    fits = [_amplitudes(*one) for one in zip(root, whitened[..., 0], lines[:, 2])]
+    amplitudes, shares = np.array([fit[0] for fit in fits]), np.array([fit[1] for fit in fits])
+    mixture = np.einsum("sm,smb->sb", amplitudes, templates)
+    left = data * np.exp(-1j * lines[:, 2:]) - mixture
+    later = problem.slopes(amplitudes, decay)
+    jacobian = np.stack([2j * np.pi * later, -np.pi * later, 1j * mixture], 1)
+    slope = np.einsum("spb,sb->sp", jacobian.conj(), left).real
+    curvature = (jacobian @ jacobian.conj().swapaxes(-1, -2)).real
+    # What the amplitudes above 0 can follow by themselves is no information on the line.
+    free = amplitudes > 0
+    shared = (templates @ jacobian.conj().swapaxes(-1, -2)).real * free[..., None]
+    held = np.where(free[:, :, None] & free[:, None], gram, np.eye(gram.shape[-1]))
+    return shares, curvature - shared.swapaxes(-1, -2) @ np.linalg.solve(held, shared), slope
