@@ -1,5 +1,8 @@
 """Seeds every test; a tiny basis set and a tiny model that tests share."""
 
+import dataclasses
+import importlib.util
+
 import numpy as np
 import pytest
 import torch
@@ -63,3 +66,37 @@ def tiny_model(tiny_basis):
     plan = TrainConfig(number=40_000, batch=128, epochs=3, learning_rate=2e-3, held_out=1000)
     options = YaeConfig(encoder=(128, 64), decoder=(64,), quantifier=64)
     return train("yae", tiny_basis, RECIPES["phantom"], plan, options, progress=False)
+
+
+@pytest.fixture(scope="session")
+def single_basis():
+    """Basis set of one condition, of the same three metabolites."""
+    return make_basis(conditions=("single",))
+
+
+@pytest.fixture(scope="session")
+def single_model_folder(single_basis, tmp_path_factory):
+    """Folder of a small YAE of one condition, named small, trained for a few seconds; alone in its parent."""
+    from fsl_mrs_dl.model.checkpoint import save_model
+    from fsl_mrs_dl.model.yae import YaeConfig
+    from fsl_mrs_dl.synth.priors import PUBLISHED
+    from fsl_mrs_dl.train.loop import TrainConfig, train
+
+    torch.manual_seed(0)
+    recipe = dataclasses.replace(PUBLISHED, name="wide", lorentz_hz=(2.0, 6.0))
+    plan = TrainConfig(number=12_800, batch=128, epochs=2, learning_rate=2e-3, held_out=256)
+    options = YaeConfig(encoder=(64, 32), decoder=(32,), quantifier=32)
+    model = train("yae", single_basis, recipe, plan, options, accelerator="cpu", progress=False)
+    model.card["name"] = "small"
+    folder = tmp_path_factory.mktemp("models") / "small"
+    save_model(model, folder)
+    return folder
+
+
+def pytest_collection_modifyitems(items):
+    """Tests of the host edge need the real FSL-MRS."""
+    if importlib.util.find_spec("fsl_mrs") is None:
+        reason = pytest.mark.skip(reason="FSL-MRS cannot be imported: install fsl_mrs (see docs/inside-fsl-mrs.md)")
+        for item in items:
+            if item.get_closest_marker("with_fsl_mrs"):
+                item.add_marker(reason)

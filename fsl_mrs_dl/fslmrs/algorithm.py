@@ -76,8 +76,8 @@ def fit_dl(mrs, method, ppmlim, baseline, baseline_order, metab_groups, model):
     ppmlim = nucleus_constants(mrs.nucleus).ppm_range if ppmlim is None else ppmlim
     if ppmlim is None:
         raise ConfigError(f"There is no default range for {mrs.nucleus}: give ppmlim.")
-    groups = [0] * mrs.numBasis if metab_groups is None else list(metab_groups)
     basis = basis_of(mrs)
+    groups = [0] * len(basis.names) if metab_groups is None else list(metab_groups)
     network = choose_model(method.partition(":")[2] or None, basis, ignored_names(mrs))
     prediction = _predict(network, mrs, basis)
 

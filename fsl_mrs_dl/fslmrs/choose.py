@@ -54,7 +54,13 @@ def choose_model(name, basis, ignored=()):
         if folder is None:
             raise ModelError(_none_fits(basis, folders, ignored))
     else:
-        folder = next((one for one in folders if one.name == name), name)
+        folder = next((one for one in folders if one.name == name), Path(name))
+        if not folder.is_dir():
+            names = ", ".join(one.name for one in folders) or "none is known"
+            raise ModelError(
+                f"There is no model {name!r}: give dl:FOLDER, or one of the known models ({names}); {VARIABLE} names "
+                "folders with more."
+            )
     model = _load(folder)
     if model.config.conditions != basis.conditions:
         raise ModelError(
@@ -66,9 +72,9 @@ def choose_model(name, basis, ignored=()):
 
 
 def _load(folder):
-    """TrainedModel of a folder or shipped name, loaded anew only when its weights changed."""
-    weights = Path(folder) / "weights.safetensors"
-    key = (str(folder), weights.stat().st_mtime_ns if weights.is_file() else None)
+    """TrainedModel of a folder, loaded anew only when its weights changed."""
+    weights = folder / "weights.safetensors"
+    key = (str(folder.resolve()), weights.stat().st_mtime_ns if weights.is_file() else None)
     with _LOCK:
         if key not in _LOADED:
             _LOADED[key] = load_model(folder)

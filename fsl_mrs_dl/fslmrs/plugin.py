@@ -2,8 +2,8 @@
 
 FSL-MRS has no plug-in mechanism, so this waits on `sys.meta_path` until one of two of its modules is loaded
 and then wraps a function of it: `fit_FSLModel`, through which everything in FSL-MRS fits, and the text on
-methods of its report. Nothing is imported before; of this package only this module, which needs sys alone, since the
-start-up line runs it in every Python process.
+methods of its report. Nothing is imported before. `fsl_mrs_dl` installs it when it is imported, the start-up line of
+`start_line` when FSL-MRS is.
 """
 
 import sys

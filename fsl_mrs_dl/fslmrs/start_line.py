@@ -1,8 +1,9 @@
-"""The start-up line: a .pth file that has every Python process of an environment run `plugin.install`.
+"""The start-up line: a .pth file that has the Python processes of an environment run `plugin.install`.
 
-Python runs the lines of .pth files in its site-packages folders when it starts. This one is guarded, so that it
-does nothing where fsl_mrs_dl is gone. It is also entered into the list of files of the installed distribution
-where there is one, so that pip removes it with the package.
+Python runs the lines of .pth files in its site-packages folders when it starts. This one only waits for the first
+import of FSL-MRS: nothing is imported before, and nothing happens where fsl_mrs_dl is gone. The file is also
+entered into the list of files of the installed distribution where there is one, so that pip removes it with the
+package.
 """
 
 import importlib.util
@@ -17,9 +18,29 @@ from pathlib import Path
 from ..errors import OutputError
 
 FILE = "fsl_mrs_dl_plugin.pth"
-LINE = 'import sys; exec("try:\\n from fsl_mrs_dl.fslmrs.plugin import install; install()\\nexcept Exception:\\n pass")\n'
+_CODE = """
+import sys
 
-_CHECK = "import sys; sys.exit(all(type(one).__module__ != 'fsl_mrs_dl.fslmrs.plugin' for one in sys.meta_path))"
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "fsl_mrs":
+            try:
+                from fsl_mrs_dl.fslmrs.plugin import install
+
+                install()
+            except Exception:
+                pass
+
+sys.meta_path.insert(0, Watch())
+"""
+
+LINE = f"import sys; exec({_CODE!r}, {{}})\n"
+"""A line of a .pth file is run only if it starts with import; the code in it stands in a namespace of its own."""
+
+_CHECK = (
+    "import importlib.util, sys; importlib.util.find_spec('fsl_mrs'); "
+    "sys.exit(all(type(one).__module__ != 'fsl_mrs_dl.fslmrs.plugin' for one in sys.meta_path))"
+)
 
 
 def folders():
