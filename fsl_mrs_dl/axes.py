@@ -63,6 +63,21 @@ def fid_to_spectrum(fid):
     return module.fft.fftshift(module.fft.fft(halved, norm="ortho"), (-1,))
 
 
+def spectrum_points(fid, points):
+    """Some points of the spectrum of an FID, as `fid_to_spectrum` has them, with less copying.
+
+    Args:
+        fid: (..., point) complex numpy array.
+        points: slice or indices of the points wanted.
+
+    Returns:
+        (..., wanted) complex.
+    """
+    count = fid.shape[-1]
+    wanted = (np.arange(count)[points] - count // 2) % count
+    return (np.fft.fft(fid)[..., wanted] - fid[..., :1] / 2) / np.sqrt(count)
+
+
 def spectrum_to_fid(spectrum):
     """FID of a spectrum, the inverse of `fid_to_spectrum`."""
     module = _fourier_module(spectrum)

@@ -15,7 +15,8 @@ from fit_examples import (
 from fsl_mrs_dl import axes
 from fsl_mrs_dl.errors import BasisError, DataError
 from fsl_mrs_dl.fit.fsl_tables import percent_sd
-from fsl_mrs_dl.fit.physics import fit_voigt, polynomial_regressors
+from fsl_mrs_dl.fit.physics import fit_voigt
+from fsl_mrs_dl.fit.voigt import polynomial_regressors
 
 
 def fit_of(spectrum="edit_off", noise=0.0, change=lambda fid: fid, made_from=None, **scan_options):

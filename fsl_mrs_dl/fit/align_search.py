@@ -57,25 +57,13 @@ class Problem:
         """(scan, point) factor that shifts and broadens FIDs, for (scan,) shifts and widths."""
         return np.exp((2j * np.pi * shift_hz - np.pi * width_hz)[:, None] * self.times_s)
 
-    @cached_property
-    def _halved(self):
-        """(metabolite, point) FIDs with the first point halved, see `axes`."""
-        halved = self.basis.copy()
-        halved[:, 0] /= 2
-        return halved
-
     def templates(self, decay):
         """(scan, metabolite, band) spectra of the basis times (scan, point), cleared."""
-        return self.clear(self._in_band(self._halved * decay[:, None]))
+        return self.clear(axes.spectrum_points(self.basis * decay[:, None], self.band))
 
     def slopes(self, amplitudes, decay):
         """(scan, band) spectra of t times the sum of the basis at (scan, metabolite) amplitudes, cleared."""
-        return self.clear(self._in_band((amplitudes @ self._halved) * decay * self.times_s))
-
-    def _in_band(self, fids):
-        """Spectra within the band of FIDs whose first point is halved; as `axes.fid_to_spectrum`, less copying."""
-        points = fids.shape[-1]
-        return np.fft.fft(fids)[..., (self.band - points // 2) % points] / np.sqrt(points)
+        return self.clear(axes.spectrum_points((amplitudes @ self.basis) * decay * self.times_s, self.band))
 
     @cached_property
     def grid_templates(self):

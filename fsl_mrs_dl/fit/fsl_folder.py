@@ -12,8 +12,8 @@ from ..basis.basis_set import BasisSet
 from ..errors import ConfigError
 from .basis_grid import on_grid, read_alike
 from .fsl_tables import internal_scaling, write_tables
-from .physics import PPM_LIMITS
 from .plots import fit_summary
+from .voigt import PPM_LIMITS
 
 DEFAULT_REFERENCE = ("Cr", "PCr")
 """Internal reference of FSL-MRS, where these metabolites can be seen."""

@@ -5,9 +5,9 @@ from os import PathLike
 from ..basis.basis_set import read_basis, shipped_basis
 from ..model.checkpoint import load_model
 from .predict import check_basis_fits, predict_prepared, prepare
-from .physics import PPM_LIMITS
 from .result import make_result
 from .scan import Scan, read_scan, scan_from_nifti
+from .voigt import PPM_LIMITS
 
 
 class Quantifier:

@@ -13,8 +13,9 @@ from ..folders import whole_folder
 from ..model.card import versions
 from .basis_grid import on_grid
 from .fsl_folder import FolderContent, shown_metabolites, write_fsl_folder
-from .physics import PPM_LIMITS, fit_voigt
+from .physics import fit_voigt
 from .quality import measure_quality
+from .voigt import PPM_LIMITS
 
 SPECTRA = {"off": "edit_off", "on": "edit_on", "diff": "difference", "single": "single"}
 """Key of a fit -> spectrum of the scan and the basis."""

@@ -67,8 +67,8 @@ def fit_dl(mrs, method, ppmlim, baseline, baseline_order, metab_groups, model):
     from fsl_mrs.utils.constants import nucleus_constants
 
     from ..errors import ConfigError
-    from ..fit.physics import nonlinear_parameters
     from ..fit.result import ModelRecord
+    from ..fit.voigt import nonlinear_parameters
     from .choose import choose_model
     from .convert import basis_factors, basis_of, ignored_names
     from .results import DlFitRes, complete_vector

@@ -6,7 +6,7 @@ import numpy as np
 from fsl_mrs import models
 from fsl_mrs.utils.results import FitRes
 
-from ..fit.physics import linear_fit
+from ..fit.voigt import linear_fit
 
 METHOD = "dl"
 
