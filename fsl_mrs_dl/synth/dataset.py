@@ -1,12 +1,13 @@
 """An endless stream of training scans, any batch of it reproducible by its number."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
+from torch.profiler import record_function
 
 from ..errors import BasisError
-from .noise import gaussian_noise
-from .priors import Draw, Recipe, draw
+from .noise import alpha_of_sigma, gaussian_noise, generalised_gaussian_noise
+from .priors import PUBLISHED, Draw, Recipe, draw
 from .signal import synthesise
 
 GRID_POINTS = 2048
@@ -23,6 +24,20 @@ class Batch:
     draw: Draw
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What simulated scans consist of: clean, nuisance and noise FIDs (batch, condition, point), and parameters."""
+
+    clean: torch.Tensor
+    nuisance: torch.Tensor
+    noise: torch.Tensor
+    draw: Draw
+
+    def batch(self):
+        """The scans themselves."""
+        return Batch(self.clean + self.nuisance + self.noise, self.clean, self.draw)
+
+
 class Stream:
     """Training scans of one recipe, made as they are asked for.
 
@@ -34,10 +49,15 @@ class Stream:
         batch: scans per batch.
 
     Raises:
-        BasisError: the pool does not belong to the basis set.
+        BasisError: the pool does not belong to the basis set, or the recipe needs one and there is none.
     """
 
     def __init__(self, basis, recipe: Recipe, seed=0, pool=None, batch=256):
+        if pool is None and recipe.pool_fraction == 1:
+            raise BasisError(
+                f"Recipe {recipe.name} draws its bases from a pool: give --pool FILE (fsl_mrs_dl simulate --pool makes "
+                "one), or take a recipe with one basis set."
+            )
         on_grid = basis.resample(GRID_DWELL_S, GRID_POINTS)
         # The basis set itself stands last, where index -1 finds it.
         members = [torch.as_tensor(on_grid.fids, dtype=torch.complex64)[None]]
@@ -50,12 +70,42 @@ class Stream:
 
     def __getitem__(self, index):
         """Batch number `index`."""
+        parts = self.parts(index)
+        with record_function("sum"):
+            return parts.batch()
+
+    def parts(self, index):
+        """Batch number `index`, taken apart."""
         members, conditions, metabolites, points = self.members.shape
-        parameters = draw(self.recipe, self.seed, index, self.batch, metabolites, conditions, members - 1)
-        basis = self.members[parameters.member] if members > 1 else self.members
+        with record_function("draw"):
+            parameters = draw(self.recipe, self.seed, index, self.batch, metabolites, conditions, members - 1)
+        with record_function("basis"):
+            basis = self.members[parameters.member] if members > 1 else self.members
         clean, nuisance, maximum = synthesise(basis, parameters, self.linewidth_hz, GRID_DWELL_S)
-        noise = gaussian_noise(clean.shape, parameters.noise_sigma * maximum, parameters.noise_seed)
-        return Batch(clean + nuisance + noise, clean, parameters)
+        with record_function("noise"):
+            noise = _noise(self.recipe.noise, parameters, clean.shape, maximum)
+        return Parts(clean, nuisance, noise, parameters)
+
+
+def as_narrow(basis, recipe):
+    """The basis set with a linewidth that lets it make the narrowest lines asked for.
+
+    A basis set from elsewhere may have wider lines. They cannot be narrowed, so all widths of the recipe then
+    count from there: scans get wider by what is left out here, in what is drawn and what is learnt alike.
+    """
+    narrowest = min(recipe.lorentz_hz[0], PUBLISHED.lorentz_hz[0])
+    return replace(basis, linewidth_hz=narrowest) if basis.linewidth_hz > narrowest else basis
+
+
+def _noise(kind, parameters, shape, maximum):
+    """Noise FIDs (batch, condition, point) of scans whose clean FIDs have the given maximum (batch,)."""
+    sigma = parameters.noise_sigma * maximum
+    if kind == "gg":
+        alpha = alpha_of_sigma(sigma, parameters.noise_beta)
+        return generalised_gaussian_noise(shape, alpha, parameters.noise_beta, parameters.noise_seed)
+    if kind == "none":
+        return torch.zeros(shape, dtype=torch.complex64)
+    return gaussian_noise(shape, sigma, parameters.noise_seed)
 
 
 def _check_pool(pool, basis):

@@ -4,12 +4,16 @@ A recipe is a set of ranges. `draw` turns a recipe, a seed and a batch index int
 batch of scans; `signal.synthesise` applies them. Nothing random happens anywhere else.
 """
 
-from dataclasses import dataclass, fields
+import math
+from dataclasses import dataclass, fields, replace
 
 import torch
 
 from ..config import check_range, from_dict, read_json
 from ..errors import ConfigError
+
+NOISE_KINDS = ("adc", "gg", "none")
+"""Kinds of noise, see `Recipe`."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,9 @@ class Recipe:
         noise_sigma: standard deviation of real and imaginary noise relative to the FID's maximum.
         pool_fraction: share of scans drawn from a pool of bases instead of the basis set itself.
         clean_fraction: share of scans that have the `published` conditions instead of these.
+        noise: "adc" (Gaussian in the time domain), "gg" (generalised Gaussian in the frequency domain) or "none".
+        noise_beta: shape of generalised Gaussian noise: 2 is Gaussian, 1 Laplace.
+        noise_betas: shapes to choose from instead, such as draws of a posterior.
     """
 
     name: str
@@ -69,19 +76,26 @@ class Recipe:
     noise_sigma: tuple[float, float] = (0.0, 0.03)
     pool_fraction: float = 0.0
     clean_fraction: float = 0.0
+    noise: str = "adc"
+    noise_beta: tuple[float, float] = (1.0, 3.0)
+    noise_betas: tuple[float, ...] = ()
 
     def __post_init__(self):
         signed = ("shift_hz", "metabolite_shift_hz", "phase_rad", "satellite_hz", "eddy_rad", "edit_shift_hz")
         signed += ("edit_phase_rad", "water_hz")
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, tuple):
+            if isinstance(value, tuple) and field.name != "noise_betas":
                 check_range(f"Recipe {self.name}: {field.name}", value, low=None if field.name in signed else 0.0)
         for name in ("pool_fraction", "clean_fraction"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"Recipe {self.name}: {name} must be in [0, 1], not {getattr(self, name)}.")
         if self.baseline_components < 0:
             raise ConfigError(f"Recipe {self.name}: baseline_components must not be negative.")
+        if self.noise not in NOISE_KINDS:
+            raise ConfigError(f"Recipe {self.name}: noise must be {', '.join(NOISE_KINDS)}, not {self.noise!r}.")
+        if not all(0 < beta < math.inf for beta in (*self.noise_beta, *self.noise_betas)):
+            raise ConfigError(f"Recipe {self.name}: shapes of noise (beta) must be positive numbers.")
 
 
 PUBLISHED = Recipe(
@@ -119,7 +133,16 @@ PHANTOM = Recipe(
 )
 """Solutions and gels on a scanner: everything but the metabolites' number varies."""
 
-RECIPES = {recipe.name: recipe for recipe in (PUBLISHED, PHANTOM)}
+STUDY = tuple(
+    replace(PHANTOM, name=f"{bases}-{noise}", pool_fraction=fraction, noise=noise)
+    for bases, fraction in (("single", 0.0), ("multi", 1.0))
+    for noise in ("adc", "gg")
+)
+"""The published study's four kinds of training data, with the variations of `PHANTOM`: one basis set or a pool of
+them, Gaussian or generalised Gaussian noise. Scans with the published conditions always have the one basis set and
+Gaussian noise."""
+
+RECIPES = {recipe.name: recipe for recipe in (PUBLISHED, PHANTOM, *STUDY)}
 """The recipes that come with the package, by name."""
 
 
@@ -143,7 +166,7 @@ class Draw:
     Shapes: (batch, metabolite) for concentrations, metabolite_lorentz_hz and metabolite_shift_hz;
     (batch, condition) for water and its phase and width, and for noise_sigma; (batch, condition,
     component) for the baseline; (batch,) for the rest. `member` is -1 for the basis set itself, else
-    the index in the pool. `noise_seed` seeds the batch's noise.
+    the index in the pool. `noise_seed` seeds the batch's noise; `noise_beta` is its shape, 2 where it is Gaussian.
     """
 
     concentrations: torch.Tensor
@@ -170,6 +193,7 @@ class Draw:
     baseline_width_hz: torch.Tensor
     baseline_phase_rad: torch.Tensor
     noise_sigma: torch.Tensor
+    noise_beta: torch.Tensor
     noise_seed: int
 
 
@@ -208,7 +232,7 @@ def draw(recipe, seed, index, batch, metabolites, conditions, members=0):
     def angle(*shape):
         return 2 * torch.pi * torch.rand(batch, *shape, generator=generator)
 
-    return Draw(
+    drawn = dict(
         concentrations=concentrations,
         member=_draw_members(recipe, clean, members, generator),
         noise_seed=int(torch.randint(2**62, (), generator=generator)),
@@ -222,6 +246,11 @@ def draw(recipe, seed, index, batch, metabolites, conditions, members=0):
         * torch.rand(batch, conditions, recipe.baseline_components, generator=generator),
         baseline_phase_rad=angle(conditions, recipe.baseline_components),
     )
+    # The shape comes last: recipes that differ in their noise only give scans that differ in their noise only.
+    drawn["noise_beta"] = _draw_shapes(recipe, clean, generator)
+    if recipe.noise == "none":
+        drawn["noise_sigma"] = torch.zeros(batch)
+    return Draw(**drawn)
 
 
 _PER_SCAN = (
@@ -236,3 +265,15 @@ def _draw_members(recipe, clean, members, generator):
     from_pool = torch.rand(batch, generator=generator) < recipe.pool_fraction
     index = torch.randint(max(members, 1), (batch,), generator=generator)
     return torch.where(from_pool & ~clean & (members > 0), index, -1)
+
+
+def _draw_shapes(recipe, clean, generator):
+    """Shape beta of each scan's noise, (batch,); 2 where the noise is Gaussian or the conditions are published."""
+    gaussian = torch.full((len(clean),), 2.0)
+    if recipe.noise != "gg":
+        return gaussian
+    if recipe.noise_betas:
+        choice = torch.randint(len(recipe.noise_betas), (len(clean),), generator=generator)
+        return torch.where(clean, gaussian, torch.tensor(recipe.noise_betas)[choice])
+    low, high = recipe.noise_beta
+    return torch.where(clean, gaussian, low + (high - low) * torch.rand(len(clean), generator=generator))
