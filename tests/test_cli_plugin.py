@@ -82,8 +82,8 @@ def test_enabled_in_a_real_environment(tmp_path):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(PACKAGE_FOLDER), *packages])}
 
     def run(*words):
-        done = subprocess.run([python, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
-        return done.stdout
+        options = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True, "check": True}
+        return subprocess.run([python, *words], **options).stdout
 
     probe = ("-c", "import sys; print(any(type(one).__name__ == 'Watch' for one in sys.meta_path))")
     assert run(*probe) == "False\n"

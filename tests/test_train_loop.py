@@ -1,12 +1,14 @@
 """Training: it learns, it repeats, it stops at nonsense, it keeps checkpoints."""
 
+import dataclasses
+
 import pytest
 import torch
 
 from fsl_mrs_dl.errors import ConfigError, ModelError
 from fsl_mrs_dl.model.yae import Yae, YaeConfig
 from fsl_mrs_dl.synth.priors import PHANTOM, PUBLISHED
-from fsl_mrs_dl.train.loop import EpochSampler, TrainConfig, line_scale, train
+from fsl_mrs_dl.train.loop import EpochSampler, TrainConfig, as_narrow, line_scale, train
 
 SMALL = YaeConfig(encoder=(32,), decoder=(32,), quantifier=32)
 
@@ -55,3 +57,12 @@ def test_plans_and_scales():
     scale = line_scale(PHANTOM, 1.0)
     low, high = PHANTOM.shift_hz
     assert scale.centre[2] == (low + high) / 2 and scale.half_range[2] == (high - low) / 2
+
+
+def test_a_basis_of_wide_lines_trains_as_if_they_were_the_narrowest_asked_for(tiny_basis):
+    assert as_narrow(tiny_basis, PHANTOM) is tiny_basis
+    wide = dataclasses.replace(tiny_basis, linewidth_hz=4.0)
+    assert as_narrow(wide, PHANTOM).linewidth_hz == PHANTOM.lorentz_hz[0]
+    assert as_narrow(wide, PHANTOM).fingerprint() == tiny_basis.fingerprint()
+    model = train("yae", wide, PUBLISHED, TrainConfig(number=128, batch=64, epochs=1, held_out=64), SMALL, progress=False)
+    assert model.config.basis_linewidth_hz == PUBLISHED.lorentz_hz[0]

@@ -32,5 +32,5 @@ def run(args):
     elif present:
         print("  fsl_mrs --algo dl and fsl_mrsi --algo dl fit with a network.")
     else:
-        print("  fsl_mrs_dl plugin enable makes --algo dl known to fsl_mrs and fsl_mrsi; fsl_mrs_dl fit needs none of it.")
+        print("  fsl_mrs_dl plugin enable makes --algo dl known to fsl_mrs and fsl_mrsi; fsl_mrs_dl fit needs it not.")
     return 0

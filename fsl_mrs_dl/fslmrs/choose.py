@@ -64,8 +64,8 @@ def choose_model(name, basis, ignored=()):
     model = _load(folder)
     if model.config.conditions != basis.conditions:
         raise ModelError(
-            f"The model {model.name} takes {' and '.join(model.config.conditions)} of a scan together, FSL-MRS fits one "
-            "spectrum: run fsl_mrs_dl fit on both, or take a model of one spectrum."
+            f"The model {model.name} takes {' and '.join(model.config.conditions)} of a scan together, FSL-MRS fits "
+            "one spectrum: run fsl_mrs_dl fit on both, or take a model of one spectrum."
         )
     check_basis_fits(model, basis)
     return model
@@ -114,5 +114,6 @@ def _none_fits(basis, folders, ignored):
     return (
         f"No model was trained with this basis set of {', '.join(basis.names)}{left_out}, fingerprint "
         f"{basis.fingerprint()[:12]}.{known} Train one on the basis set that FSL-MRS was given, with "
-        f"'fsl_mrs_dl train --basis BASIS --output MODEL', and fit with --algo dl:MODEL, or name its folder in {VARIABLE}."
+        f"'fsl_mrs_dl train --basis BASIS --output MODEL', and fit with --algo dl:MODEL, or name its folder in "
+        f"{VARIABLE}."
     )

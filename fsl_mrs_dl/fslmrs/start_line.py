@@ -72,8 +72,8 @@ def enable():
         if not present:
             path.unlink()
         raise OutputError(
-            f"A new process of {sys.executable} does not find fsl_mrs_dl, so the start-up line would do nothing: install "
-            "the package into this environment first (pip install fsl_mrs_dl)."
+            f"A new process of {sys.executable} does not find fsl_mrs_dl, so the start-up line would do nothing: "
+            "install the package into this environment first (pip install fsl_mrs_dl)."
         )
     _enter(path)
     return path
