@@ -258,7 +258,7 @@ def test_more_than_one_voxel_is_refused(tmp_path):
     data = np.broadcast_to(condition("off"), (2, 3, 1, POINTS))
     gen_nifti_mrs(np.array(data), DWELL_S, 123.2).save(str(tmp_path / "a.nii.gz"))
     message = one_line_error(read_scan, tmp_path / "a.nii.gz")
-    assert "2 x 3 x 1 voxels" in message and "fsl_mrsi" in message
+    assert "2 x 3 x 1 voxels" in message and "--mask" in message
 
 
 @pytest.mark.parametrize(

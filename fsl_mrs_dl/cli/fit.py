@@ -10,6 +10,7 @@ def add_arguments(parser):
     add("--data", nargs="+", metavar="SCAN", help="NIfTI-MRS files with an edit dimension (DIM_EDIT)")
     add("--edit_on", metavar="SCAN", help="edit-on spectrum in a file of its own; with --edit_off instead of --data")
     add("--edit_off", metavar="SCAN", help="edit-off spectrum in a file of its own")
+    add("--mask", metavar="MASK", help="voxels to fit where --data is spectroscopic imaging, as for fsl_mrsi")
     add("--output", required=True, metavar="FOLDER", help="folder to make; one a scan in it for several scans")
     add("--model", default="yae", help="name of a shipped model, or the folder of one (default: %(default)s)")
     add("--basis", nargs="+", help="basis set that the model was trained with (default: the shipped one)")
@@ -31,6 +32,8 @@ def run(args):
     pair = args.edit_on or args.edit_off
     if bool(args.data) == bool(pair) or bool(args.edit_on) != bool(args.edit_off):
         raise ConfigError("Give either --data SCAN [SCAN ...], or --edit_on and --edit_off together.")
+    if args.mask:
+        return _imaging(args)
     check_free(Path(args.output), args.overwrite)
     options = {"internal_ref": args.internal_ref and tuple(args.internal_ref), "ppm_limits": tuple(args.ppmlim)}
     quantifier = Quantifier(args.model, args.basis, combine=[tuple(names) for names in args.combine], **options)
@@ -40,6 +43,24 @@ def run(args):
         print(f"Results are in {args.output}")
         return 0
     return _many(quantifier, args)
+
+
+def _imaging(args):
+    """Fit the voxels of a mask; 0."""
+    from ..errors import ConfigError
+    from ..fit.imaging import quantify_mrsi
+
+    if not args.data or len(args.data) != 1:
+        raise ConfigError("--mask goes with one file of spectroscopic imaging: give --data SCAN --mask MASK.")
+    said = quantify_mrsi(
+        args.data[0], args.mask, args.output, args.model, args.basis,
+        internal_ref=args.internal_ref and tuple(args.internal_ref),
+        combine=[tuple(names) for names in args.combine], ppm_limits=tuple(args.ppmlim),
+        report=args.report, overwrite=args.overwrite, progress=True,
+    )  # fmt: skip
+    print("\n  ".join(said))
+    print(f"Results are in {args.output}")
+    return 0
 
 
 def _one(quantifier, args, folder):

@@ -70,19 +70,27 @@ def load_file(path):
     Raises:
         DataError: the file is missing, broken, not NIfTI-MRS, or its contents cannot be used.
     """
+    return load_image(open_image(path), stem(path))
+
+
+def open_image(path):
+    """nibabel image of a file, its data not read yet.
+
+    Raises:
+        DataError: the file is missing or no image.
+    """
     path = Path(path)
     if not path.exists():
         raise DataError(f"There is no file {path}; check the path.")
     if path.is_dir():
         raise DataError(f"{path} is a folder; give NIfTI-MRS files (.nii or .nii.gz).")
     try:
-        image = nibabel.load(path)
+        return nibabel.load(path)
     except _UNREADABLE as exc:
         raise DataError(
             f"{path} cannot be read as NIfTI-MRS (broken file or another format); copy it again or convert the "
             "scanner's file with spec2nii."
         ) from exc
-    return load_image(image, stem(path))
 
 
 def load_image(image, name=None):
@@ -95,6 +103,31 @@ def load_image(image, name=None):
     Raises:
         DataError: it is not NIfTI-MRS or its contents cannot be used.
     """
+    checked = checked_header(image, name)
+    name = checked["name"]
+    try:
+        data = np.asarray(image[:]) if hasattr(image, "hdr_ext") else conjugate_for_disk(np.asarray(image.dataobj))
+    except _UNREADABLE as exc:
+        raise DataError(f"{name} is truncated or broken: its data cannot be read; copy or convert it again.") from exc
+    data = _one_voxel(np.asarray(data, dtype=complex), name)
+    _check_signal(data, name)
+    return Acquisition(data, **checked)
+
+
+def load_values(image, name):
+    """(x, y, z, ...) values of a nibabel image as they are stored.
+
+    Raises:
+        DataError: the file is broken.
+    """
+    try:
+        return np.asarray(image.dataobj)
+    except _UNREADABLE as exc:
+        raise DataError(f"{name} is truncated or broken: its data cannot be read; copy or convert it again.") from exc
+
+
+def checked_header(image, name=None):
+    """The fields of an Acquisition but its data, as a dictionary; arguments and errors as of `load_image`."""
     name, header, disk_header, affine = _parts(image, name)
     dwell_s, centre_hz, nucleus = _dwell(disk_header, name), _frequency(header, name), _nucleus(header, name)
     if not np.issubdtype(disk_header.get_data_dtype(), np.complexfloating):
@@ -102,17 +135,12 @@ def load_image(image, name=None):
             f"{name}: NIfTI-MRS data are complex, these are {disk_header.get_data_dtype()}; "
             "convert the scanner's file again with spec2nii."
         )
-    try:
-        data = np.asarray(image[:]) if hasattr(image, "hdr_ext") else conjugate_for_disk(np.asarray(image.dataobj))
-    except _UNREADABLE as exc:
-        raise DataError(f"{name} is truncated or broken: its data cannot be read; copy or convert it again.") from exc
-    data = _one_voxel(np.asarray(data, dtype=complex), name)
-    _check_signal(data, name)
     echo_time_s, notes = _echo_time(header)
     tags = tuple(header.get(f"dim_{number}") for number in (5, 6, 7))
-    return Acquisition(
-        data, tags, header, dwell_s, centre_hz, nucleus, echo_time_s, np.asarray(affine, float), name, notes
-    )
+    return {
+        "tags": tags, "header": header, "dwell_s": dwell_s, "centre_hz": centre_hz, "nucleus": nucleus,
+        "echo_time_s": echo_time_s, "affine": np.asarray(affine, float), "name": name, "notes": notes,
+    }  # fmt: skip
 
 
 def _parts(image, name):
@@ -207,8 +235,8 @@ def _one_voxel(data, name):
         raise DataError(f"{name}: NIfTI-MRS has at least 4 dimensions, this has {data.ndim} {data.shape}.")
     if np.prod(data.shape[:3]) != 1:
         raise DataError(
-            f"{name} holds {' x '.join(map(str, data.shape[:3]))} voxels, one is expected; spectroscopic imaging is "
-            "not read yet: use fsl_mrsi, or cut out one voxel."
+            f"{name} holds {' x '.join(map(str, data.shape[:3]))} voxels, one is expected; for spectroscopic imaging "
+            "name the voxels to fit with --mask."
         )
     if data.ndim > 7:
         raise DataError(f"{name}: NIfTI-MRS has at most 7 dimensions, this has {data.ndim} {data.shape}.")

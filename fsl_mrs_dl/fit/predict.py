@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from .. import axes
 from ..errors import ModelError
 from ..model.inputs import network_input
 from ..model.output import LINE_PARAMETERS, to_largest
-from .align import align
+from .align import Aligner, align
 from .prediction import Prediction
 from .scan import check_field, require_edited, resample_scan
 
@@ -67,6 +68,19 @@ def prepare(model, scan, basis):
     Raises:
         DataError, ModelError: the scan is not one for this model.
     """
+    check_scan_fits(model, scan)
+    grid = model.config.input
+    aligned, shift_hz, phase_rad = align(scan, basis)
+    fids = resample_scan(aligned, grid.dwell_s, grid.points, grid.centre_hz).fids
+    return Prepared(fids, shift_hz, phase_rad, tuple(note for note in aligned.notes if note not in scan.notes))
+
+
+def check_scan_fits(model, scan):
+    """Refuse a scan of other conditions, another nucleus or another field strength than a model's.
+
+    Raises:
+        DataError, ModelError: the scan is not one for this model.
+    """
     config = model.config
     if len(config.conditions) == 2:
         require_edited(scan)
@@ -79,11 +93,7 @@ def prepare(model, scan, basis):
         raise ModelError(
             f"{scan.name} is of {scan.nucleus}, the model {model.name} of {config.nucleus}: train a model for it."
         )
-    grid = config.input
-    check_field(scan, grid.centre_hz)
-    aligned, shift_hz, phase_rad = align(scan, basis)
-    fids = resample_scan(aligned, grid.dwell_s, grid.points, grid.centre_hz).fids
-    return Prepared(fids, shift_hz, phase_rad, tuple(note for note in aligned.notes if note not in scan.notes))
+    check_field(scan, config.input.centre_hz)
 
 
 @torch.no_grad()
@@ -134,3 +144,55 @@ def predict(model, scan, basis):
     """
     check_basis_fits(model, basis)
     return predict_prepared(model, prepare(model, scan, basis))
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a network says about many scans; the fields are those of Prediction, with a first axis over scans.
+
+    Attributes:
+        concentrations: (scan, metabolite).
+        lorentz_hz, gauss_hz, shift_hz, phase_rad: (scan,).
+    """
+
+    concentrations: np.ndarray
+    lorentz_hz: np.ndarray
+    gauss_hz: np.ndarray
+    shift_hz: np.ndarray
+    phase_rad: np.ndarray
+
+
+class BatchPredictor:
+    """`predict` for any number of scans of one kind, many at a time.
+
+    Args:
+        model: TrainedModel.
+        like: Scan that stands for all of them: points, dwell time, frequency, conditions, nucleus.
+        basis: BasisSet that the model was trained with.
+
+    Raises:
+        DataError, ModelError: scans, basis set and model do not belong together.
+    """
+
+    def __init__(self, model, like, basis):
+        check_basis_fits(model, basis)
+        check_scan_fits(model, like)
+        self._model, self._aligner = model, Aligner(like, basis)
+        self._dwell_s, self._centre_hz = like.dwell_s, like.centre_hz
+
+    def __call__(self, fids):
+        """Predictions of (scan, condition, point) FIDs, and a tuple of warnings for each scan."""
+        grid = self._model.config.input
+        shift_hz, phase_rad, notes = self._aligner.find(fids[:, 0])
+        aligned = self._aligner.remove(fids, shift_hz[:, None], phase_rad[:, None])
+        dwell_s = grid.dwell_s * grid.centre_hz / self._centre_hz  # as scan.resample_scan
+        concentrations, line = run_network(self._model, axes.resample(aligned, self._dwell_s, dwell_s, grid.points))
+        values = dict(zip(LINE_PARAMETERS, line.T))
+        found = Predictions(
+            concentrations=concentrations,
+            lorentz_hz=np.maximum(values["lorentz_hz"], 0.0),
+            gauss_hz=np.maximum(values["gauss_hz"], 0.0),
+            shift_hz=values["shift_hz"] + shift_hz,
+            phase_rad=values["phase_rad"] + phase_rad,
+        )
+        return found, notes

@@ -34,6 +34,13 @@ GAUSS_HZ_PER_SIGMA = 2.335 * np.sqrt(2) / (2 * np.pi)  # FSL-MRS rounds 2 sqrt(2
 _FISHER_RIDGE = 1e-5  # FSL-MRS adds it to every diagonal element of the Fisher matrix
 
 
+def parameter_names(metabolites):
+    """Names of the parameters of the model, as FSL-MRS writes them in all_parameters.csv."""
+    lines = ("gamma_0", "sigma_0", "eps_0", "Phi0", "Phi1")
+    baseline = (f"B_{part}_{order}" for order in range(BASELINE_ORDER + 1) for part in ("real", "imag"))
+    return (*metabolites, *lines, *baseline)
+
+
 @dataclass(frozen=True, eq=False)
 class VoigtSolution:
     """The fields of `VoigtFit` that depend on the data, for spectra (...): each has these axes in front."""

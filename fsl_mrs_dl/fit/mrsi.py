@@ -1,0 +1,161 @@
+"""Spectroscopic imaging: the network and the Voigt physics over the voxels of a mask, many at a time."""
+
+import os
+import tempfile
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..axes import REFERENCE_PPM
+from .basis_grid import on_grid
+from .predict import BatchPredictor
+from .quality import measure
+from .voigt import (
+    GAUSS_HZ_PER_SIGMA,
+    PPM_LIMITS,
+    fit_window,
+    frequency_axis,
+    nonlinear_parameters,
+    parameter_names,
+    solve_voigt,
+)
+
+CHUNK = 32
+"""Voxels that are worked on together; some 5 MB each."""
+
+
+@dataclass(frozen=True, eq=False)
+class VoxelFits:
+    """What the network and FSL-MRS's Voigt model say about the voxels of a Volume, in their order.
+
+    Attributes:
+        names: metabolites, sorted.
+        parameters: (voxel, parameter) in FSL-MRS's order and units, see `voigt`.
+        variances: (voxel, metabolite, metabolite) covariances of the raw concentrations.
+        snr, fwhm_hz: (voxel, metabolite) by FSL-MRS's own rules, as `quality.measure` has them.
+        fit, baseline: (voxel, point) complex64 FIDs of the whole model and of its baseline, as the data are stored;
+            they lie in scratch files.
+        uncertain: (voxel,) bool, where the alignment warned.
+    """
+
+    names: tuple
+    parameters: np.ndarray
+    variances: np.ndarray
+    snr: np.ndarray
+    fwhm_hz: np.ndarray
+    fit: np.ndarray
+    baseline: np.ndarray
+    uncertain: np.ndarray
+
+    @property
+    def raw(self):
+        """(voxel, metabolite) concentrations in FSL-MRS's raw units."""
+        return self.parameters[:, : len(self.names)]
+
+    @property
+    def nuisance(self):
+        """Maps (voxel,) of the line parameters by FSL-MRS's names: p0 in degrees, p1 in s, widths in Hz."""
+        gamma, sigma, _, phi0, phi1 = self.parameters[:, len(self.names) :].T[:5]
+        lorentz_hz, gauss_hz = gamma / np.pi, sigma * GAUSS_HZ_PER_SIGMA
+        return {
+            "p0": np.rad2deg(phi0),
+            "p1": -phi1 / (2 * np.pi),
+            "combined_lw_group0": 0.5346 * lorentz_hz + np.hypot(np.sqrt(0.2166) * lorentz_hz, gauss_hz),
+            "gamma_group0": lorentz_hz,
+            "sigma_group0": gauss_hz,
+        }
+
+    def shift_ppm(self, centre_hz):
+        """(voxel,) shift of the model (ppm, positive to lower ppm as in FSL-MRS)."""
+        return self.parameters[:, len(self.names) + 2] / (2 * np.pi) / (centre_hz * 1e-6)
+
+
+def fit_volume(volume, model, basis, scratch, ppm_limits=PPM_LIMITS, progress=False):
+    """Fit every voxel of a Volume.
+
+    Args:
+        volume: Volume.
+        model: TrainedModel of one condition.
+        basis: BasisSet that it was trained with.
+        scratch: folder for temporary files, which are removed with the arrays that they hold.
+        ppm_limits: range of the fit (ppm).
+        progress: show a progress bar.
+
+    Returns:
+        VoxelFits.
+
+    Raises:
+        DataError, ModelError, BasisError: volume, model and basis set do not belong together.
+    """
+    from tqdm import tqdm
+
+    work = _Work(volume, model, basis, ppm_limits)
+    count, metabolites = len(volume.voxels), len(work.names)
+    fits = VoxelFits(
+        names=work.names,
+        parameters=np.zeros((count, len(parameter_names(work.names)))),
+        variances=np.zeros((count, metabolites, metabolites)),
+        snr=np.zeros((count, metabolites)),
+        fwhm_hz=np.zeros((count, metabolites)),
+        fit=_scratch_array((count, volume.points), scratch),
+        baseline=_scratch_array((count, volume.points), scratch),
+        uncertain=np.zeros(count, dtype=bool),
+    )
+    chunks = [slice(at, min(at + CHUNK, count)) for at in range(0, count, CHUNK)]
+    pool = ThreadPoolExecutor(_cores())
+    try:
+        with tqdm(total=count, desc="voxels", unit="voxel", disable=not progress, leave=False) as bar:
+            for job in as_completed([pool.submit(work.run, chunk, fits) for chunk in chunks]):
+                bar.update(job.result())
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return fits
+
+
+class _Work:
+    """What all chunks share; `run` fits one chunk and may run in several threads."""
+
+    def __init__(self, volume, model, basis, ppm_limits):
+        like = volume.scan(volume.fids([0])[0])
+        self._predict = BatchPredictor(model, like, basis)
+        predicted = model.config.metabolites
+        self.names = tuple(sorted(predicted))
+        self._order = [predicted.index(name) for name in self.names]
+        self._basis_fids = on_grid(basis.keep(self.names), like).spectrum("single")
+        self._volume, self._ppm_limits, self._basis_centre_hz = volume, ppm_limits, basis.centre_hz
+        grid = volume.points, volume.dwell_s
+        self._window = fit_window(*grid, volume.centre_hz, ppm_limits)
+        self._ppm = REFERENCE_PPM + frequency_axis(*grid) / volume.centre_hz * 1e6
+
+    def run(self, chunk, fits):
+        """Fit the voxels of a slice into VoxelFits; returns their number."""
+        volume = self._volume
+        fids = volume.fids(chunk)
+        found, notes = self._predict(fids[:, None])
+        line = nonlinear_parameters(found, volume.dwell_s, volume.centre_hz, self._basis_centre_hz)
+        relative = found.concentrations[:, self._order]
+        kind = volume.dwell_s, volume.centre_hz, self._ppm_limits
+        solution = solve_voigt(fids, self._basis_fids, relative, line, *kind)
+        count = len(self.names)
+        widths_hz = line[:, 0] / np.pi, line[:, 1] * GAUSS_HZ_PER_SIGMA
+        fits.snr[chunk], fits.fwhm_hz[chunk] = measure(
+            fids, solution.metabolite_fids, *widths_hz, self._ppm, self._window, volume.dwell_s, like_host=True
+        )
+        fits.parameters[chunk] = solution.parameters
+        fits.variances[chunk] = solution.covariance[:, :count, :count]
+        fits.fit[chunk] = volume.turn(solution.metabolite_fids.sum(1) + solution.baseline)
+        fits.baseline[chunk] = volume.turn(solution.baseline)
+        fits.uncertain[chunk] = [bool(note) for note in notes]
+        return len(fids)
+
+
+def _cores():
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _scratch_array(shape, folder):
+    """complex64 array in a file without a name, so that memory need not hold it."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        return np.memmap(file, np.complex64, "w+", shape=shape)

@@ -1,0 +1,136 @@
+"""The result folder of spectroscopic imaging, as FSL-MRS 2.4's fsl_mrsi writes it."""
+
+import gzip
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import nibabel
+import numpy as np
+
+from .fsl_tables import ALWAYS_COMBINED, percent_sd
+from .voigt import parameter_names
+
+_SMALLEST, _LARGEST = 1e-10, 1e10
+"""Values of a cleaned map outside this range are 0."""
+
+_POINTS_AT_ONCE = 64
+_COMPRESSION = 1  # of gzip: noise hardly shrinks, whatever the effort
+
+
+def combined_names(names, combine):
+    """Tuples of metabolites to add up: Cr and PCr where both are there, then those asked for."""
+    sums = [ALWAYS_COMBINED] if set(ALWAYS_COMBINED) <= set(names) else []
+    return sums + [tuple(members) for members in combine if tuple(members) not in sums]
+
+
+def write_mrsi_folder(folder, volume, fits, reference, combine, options):
+    """Write concs, uncertainties, qc, nuisance, fit, misc and options.txt.
+
+    Args:
+        folder: Path that exists.
+        volume: Volume.
+        fits: VoxelFits of it.
+        reference: metabolites whose sum is the internal reference.
+        combine: tuples of metabolites to add up.
+        options: dictionary for options.txt.
+    """
+    sums = combined_names(fits.names, combine)
+    members = [(name,) for name in fits.names] + sums
+    names = ["+".join(group) for group in members]
+    raw, sds = _summed(fits, members)
+    amount, _ = _summed(fits, [tuple(reference)])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        internal = raw / amount
+    columns = {
+        "concs/raw/{}": (names, raw),
+        "concs/internal/{}": (names, internal),
+        "uncertainties/{}_sd": (names, percent_sd(raw, sds)),
+        "qc/{}_snr": (fits.names, fits.snr),
+        "qc/{}_fwhm": (fits.names, fits.fwhm_hz),
+    }
+    for template, (labels, values) in columns.items():
+        for label, column in zip(labels, values.T):
+            _write_map(folder / (template.format(label) + ".nii.gz"), volume, _clean(column))
+    for label, column in {**fits.nuisance, "shift_group0": fits.shift_ppm(volume.centre_hz)}.items():
+        _write_map(folder / f"nuisance/{label}.nii.gz", volume, column)
+    _write_fids(folder / "fit", volume, fits)
+    _write_misc(folder / "misc", fits.names, sums)
+    lines = [f"{key}: {value}" for key, value in options.items()]
+    (folder / "options.txt").write_text(f"{json.dumps(options)}\n--------\n" + "\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _summed(fits, groups):
+    """Raw concentrations (voxel, group) of sums of metabolites and their standard deviations."""
+    chosen = np.array([[name in group for name in fits.names] for group in groups], dtype=float)
+    variances = np.einsum("gm,vmn,gn->vg", chosen, fits.variances, chosen, optimize=True)
+    return fits.raw @ chosen.T, np.sqrt(variances)
+
+
+def _clean(values):
+    """Values of a map with 0 where they are not finite, negative, next to nothing or beyond reason."""
+    with np.errstate(invalid="ignore"):
+        kept = np.isfinite(values) & (values >= _SMALLEST) & (values <= _LARGEST)
+    return np.where(kept, values, 0.0)
+
+
+def _write_map(path, volume, values):
+    """NIfTI-1 file of (voxel,) values as float64, 0 outside the fitted voxels."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = np.zeros(volume.data.shape[:3])
+    image[tuple(volume.voxels.T)] = values
+    nibabel.save(nibabel.Nifti1Image(image, volume.affine), path)
+
+
+def _write_fids(folder, volume, fits):
+    """fit, baseline and residual, so that fit + residual is the data."""
+    folder.mkdir()
+
+    parts = {
+        "fit": lambda points: fits.fit[:, points],
+        "baseline": lambda points: fits.baseline[:, points],
+        "residual": lambda points: volume.stored(points=points) - fits.fit[:, points],
+    }
+    with ThreadPoolExecutor(len(parts)) as pool:
+        jobs = [pool.submit(_write_nifti_mrs, folder / f"{name}.nii.gz", volume, part) for name, part in parts.items()]
+        for job in jobs:
+            job.result()
+
+
+def _write_nifti_mrs(path, volume, values):
+    """complex64 NIfTI-MRS file with the header and the extension of the data, written a few points at a time.
+
+    Args:
+        path: of the file.
+        volume: Volume.
+        values: function of a slice of points that returns (voxel, point).
+    """
+    header = volume.header.copy()
+    header.set_data_dtype(np.complex64)
+    header.set_data_shape(volume.data.shape)
+    header.set_slope_inter(1, 0)
+    header["vox_offset"] = 0  # found anew for the extension
+    kind = np.dtype(np.complex64).newbyteorder(header.endianness)
+    # Without a time stamp the same fit gives the same file.
+    with path.open("wb") as plain, gzip.GzipFile("", "wb", _COMPRESSION, plain, 0) as file:
+        header.write_to(file)
+        file.write(bytes(int(header["vox_offset"]) - file.tell()))
+        for first in range(0, volume.points, _POINTS_AT_ONCE):
+            points = slice(first, min(first + _POINTS_AT_ONCE, volume.points))
+            block = np.zeros((*volume.data.shape[:3], points.stop - first), kind, order="F")
+            block[tuple(volume.voxels.T)] = values(points)
+            file.write(block.tobytes(order="F"))
+
+
+def _write_misc(folder, names, sums):
+    """The two files that say what the parameters are."""
+    folder.mkdir()
+    labels = ["+".join(group) for group in sums]
+    parameters = list(parameter_names(names))
+    (folder / "metabolite_groups.json").write_text(json.dumps({"0": list(names)}), encoding="utf-8")
+    content = {
+        "parameters": parameters,
+        "parameters_inc_comb": parameters + labels,
+        "metabolites": list(names),
+        "metabolites_inc_comb": [*names, *labels],
+    }
+    (folder / "mrs_fit_parameters.json").write_text(json.dumps(content), encoding="utf-8")
