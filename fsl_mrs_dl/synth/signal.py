@@ -3,6 +3,7 @@
 import math
 
 import torch
+from torch.profiler import record_function
 
 from ..errors import ConfigError
 
@@ -118,10 +119,13 @@ def synthesise(basis, draw, basis_linewidth_hz, dwell_s):
             f"{basis_linewidth_hz} Hz wide: raise lorentz_hz or simulate a narrower basis set."
         )
     points = basis.shape[-1]
-    metabolites = metabolite_signal(
-        basis, draw.concentrations, draw.metabolite_shift_hz, draw.metabolite_lorentz_hz, dwell_s
-    )
-    clean = metabolites * line_shape(draw, broadening_hz, basis.shape[1], points, dwell_s)
-    maximum = clean.abs().amax((1, 2))
-    nuisance = nuisance_signal(draw, points, dwell_s) * maximum[:, None, None]
+    with record_function("metabolites"):
+        metabolites = metabolite_signal(
+            basis, draw.concentrations, draw.metabolite_shift_hz, draw.metabolite_lorentz_hz, dwell_s
+        )
+    with record_function("line shape"):
+        clean = metabolites * line_shape(draw, broadening_hz, basis.shape[1], points, dwell_s)
+        maximum = clean.abs().amax((1, 2))
+    with record_function("water and baseline"):
+        nuisance = nuisance_signal(draw, points, dwell_s) * maximum[:, None, None]
     return clean, nuisance, maximum
