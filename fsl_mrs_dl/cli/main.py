@@ -11,6 +11,7 @@ from ..errors import FslMrsDlError
 COMMANDS = {
     "fit": ("fsl_mrs_dl.cli.fit", "quantify scans with a trained model (the default command)"),
     "simulate": ("fsl_mrs_dl.cli.simulate", "make basis sets from a pulse sequence"),
+    "generate": ("fsl_mrs_dl.cli.generate", "make training scans: a file, pictures or NIfTI-MRS"),
     "train": ("fsl_mrs_dl.cli.train", "train a model on spectra made from a basis set"),
     "noise": ("fsl_mrs_dl.cli.noise", "estimate the noise of scans, for training data like them"),
     "plugin": ("fsl_mrs_dl.cli.plugin", "make --algo dl known to FSL-MRS's own commands"),
