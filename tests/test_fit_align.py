@@ -8,7 +8,7 @@ import pytest
 from fsl_mrs_dl import axes
 from fsl_mrs_dl.basis.basis_set import BasisSet
 from fsl_mrs_dl.errors import BasisError, DataError
-from fsl_mrs_dl.fit.align import align
+from fsl_mrs_dl.fit.align import Aligner, align
 from fsl_mrs_dl.fit.scan import Scan, read_scan
 
 CENTRE_HZ = 123.2e6
@@ -186,3 +186,11 @@ def test_the_example_scans_are_aligned(basis, name):
     scan = read_scan(DATA / f"{name}.nii.gz")
     aligned, shift_hz, phase_rad = align(scan, basis)
     assert abs(shift_hz) < 15 and abs(phase_rad) < 0.6 and aligned.notes == scan.notes
+
+
+def test_many_scans_are_aligned_as_one_by_one(basis):
+    scans = [acquire(SOLUTION, 4.0 + seed, 0.05 * seed - 0.1, seed - 2.0, 15, seed=seed) for seed in range(5)]
+    shifts_hz, phases_rad, notes = Aligner(scans[0], basis).find(np.array([scan.fids[0] for scan in scans]))
+    for scan, *found in zip(scans, shifts_hz, phases_rad, notes):
+        aligned, shift_hz, phase_rad = align(scan, basis)
+        assert (*found[:2],) == pytest.approx((shift_hz, phase_rad), abs=1e-6) and found[2] == aligned.notes

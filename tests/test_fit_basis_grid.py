@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from fit_examples import example_basis, example_prediction, example_scan
+from .fit_examples import example_basis, example_prediction, example_scan
 
 from fsl_mrs_dl import axes
 from fsl_mrs_dl.fit.basis_grid import on_grid, read_alike

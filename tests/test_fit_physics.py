@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from fit_examples import (
+from .fit_examples import (
     AMPLITUDE,
     CENTRE_HZ,
     CONCENTRATIONS,
@@ -16,7 +16,7 @@ from fsl_mrs_dl import axes
 from fsl_mrs_dl.errors import BasisError, DataError
 from fsl_mrs_dl.fit.fsl_tables import percent_sd
 from fsl_mrs_dl.fit.physics import fit_voigt
-from fsl_mrs_dl.fit.voigt import polynomial_regressors
+from fsl_mrs_dl.fit.voigt import nonlinear_parameters, polynomial_regressors, solve_voigt
 
 
 def fit_of(spectrum="edit_off", noise=0.0, change=lambda fid: fid, made_from=None, **scan_options):
@@ -164,3 +164,21 @@ def test_host_computes_the_same_from_the_vector(spectrum, dwell_s):
     scale = np.sqrt(np.outer(np.diag(host.cov), np.diag(host.cov)))
     np.testing.assert_allclose(fit.covariance / scale, host.cov / scale, atol=1e-6)
     np.testing.assert_allclose(percent_sd(fit.concentrations, fit.sds[: len(NAMES)]), host.perc_SD[: len(NAMES)])
+
+
+def test_a_batch_is_solved_as_one_by_one():
+    basis = example_basis()
+    made_from = [example_prediction(lorentz_hz=width, gauss_hz=1.0, shift_hz=width) for width in (1.0, 2.0, 4.0)]
+    scans = [example_scan(basis, one, 0.3, seed=seed) for seed, one in enumerate(made_from)]
+    grid = scans[0].dwell_s, scans[0].centre_hz
+    fids = basis.resample(grid[0], scans[0].points).keep(sorted(NAMES)).spectrum("edit_off")
+    order = [NAMES.index(name) for name in sorted(NAMES)]
+    line = np.array([nonlinear_parameters(one, *grid) for one in made_from])
+    data = np.array([scan.fids[0] for scan in scans])
+    batch = solve_voigt(data, fids, np.array([one.concentrations[order] for one in made_from]), line, *grid)
+    for row, (fid, one) in enumerate(zip(data, made_from)):
+        fit = fit_voigt(fid, fids[np.argsort(order)], one, *grid)
+        np.testing.assert_allclose(batch.parameters[row], fit.parameters, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(batch.covariance[row], fit.covariance, rtol=1e-6, atol=1e-12)
+        np.testing.assert_allclose(batch.baseline[row], fit.baseline, atol=1e-9)
+        np.testing.assert_allclose(batch.metabolite_fids[row], fit.metabolite_fids, atol=1e-9)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from fit_examples import MODEL, example_basis, example_prediction, example_scan
+from .fit_examples import MODEL, example_basis, example_prediction, example_scan
 from matplotlib.image import imread
 
 from fsl_mrs_dl.fit.plots import FIGURE_PIXELS, fit_summary

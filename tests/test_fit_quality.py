@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from fit_examples import CENTRE_HZ, example_basis, example_prediction, example_scan, host_mrs, host_result
+from .fit_examples import CENTRE_HZ, example_basis, example_prediction, example_scan, host_mrs, host_result
 
 from fsl_mrs_dl import axes
 from fsl_mrs_dl.fit.physics import fit_voigt

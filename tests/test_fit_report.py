@@ -3,7 +3,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from fit_examples import CARD, MODEL, example_basis, example_prediction, example_scan
+from .fit_examples import CARD, MODEL, example_basis, example_prediction, example_scan
 
 from fsl_mrs_dl.fit.report import write_report
 from fsl_mrs_dl.fit.result import ModelRecord, make_result

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas
 import pytest
-from fit_examples import (
+from .fit_examples import (
     AMPLITUDE,
     CONCENTRATIONS,
     MODEL,

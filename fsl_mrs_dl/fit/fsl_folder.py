@@ -35,6 +35,7 @@ class FolderContent:
         internal_ref: metabolites whose sum is the reference, None for `default_reference`.
         combine: tuples of metabolites to add up.
         record: more keys for options.txt, such as the model and its weights.
+        water: WaterScaling, None where there is none.
     """
 
     fit: object
@@ -45,6 +46,7 @@ class FolderContent:
     internal_ref: tuple | None = None
     combine: tuple = ()
     record: dict | None = None
+    water: object | None = None
 
     def __post_init__(self):
         reference = default_reference(self.fit) if self.internal_ref is None else tuple(self.internal_ref)
@@ -93,9 +95,11 @@ def write_fsl_folder(folder, content):
     linked = link_basis(folder / "basis", content.basis, content.spectrum, fit, scan)
     _write_options(folder, content, linked)
     scaling = internal_scaling(fit, content.internal_ref)
-    write_tables(folder, fit, content.quality, scaling, content.combine)
+    write_tables(folder, fit, content.quality, scaling, content.combine, content.water)
+    if content.water is not None:
+        _write_fid(folder / "h2o.nii.gz", content.water.fid, scan, scan.echo_time_s)
     label = content.spectrum.replace("_", "-")
-    for name in ("data.nii.gz", "fit.nii.gz"):
+    for name in ("data.nii.gz", "fit.nii.gz", *(["h2o.nii.gz"] if content.water else [])):
         # The library writes through a temporary file that only its owner may read.
         shutil.copymode(folder / "options.txt", folder / name)
     fit_summary(fit, folder / "fit_summary.png", scan.name if label == "single" else f"{scan.name}, {label}")
@@ -178,6 +182,7 @@ def _write_options(folder, content, basis_path):
         "config": None,
         "dl_spectrum": content.spectrum,
         **(content.record or {}),
+        **(content.water.options if content.water else {}),
     }
     lines = [json.dumps(options), "--------"]
     lines += [f"  {key + ':':22}{value}" for key, value in options.items() if value is not None]

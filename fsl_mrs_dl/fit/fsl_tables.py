@@ -4,7 +4,7 @@ Commas, no index column, numbers in full; an undefined value is empty, as pandas
 """
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -12,6 +12,8 @@ HIGHEST_PERCENT = 999.0
 """A percentage standard deviation is never above this, and this where it is undefined (as in LCModel)."""
 
 ALWAYS_COMBINED = ("Cr", "PCr")
+
+_UNITS = {"molality": "mMol/kg", "molarity": "mM"}  # as FSL-MRS's summary.csv has them
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,34 @@ class Scaling:
     name: str
     factor: float
     sd: float
+
+
+@dataclass(frozen=True, eq=False)
+class WaterScaling:
+    """Water referencing: what amplitudes are multiplied with for absolute concentrations.
+
+    The amplitude of a metabolite is that of its basis spectrum as it was read (`VoigtFit.amplitudes`). It means the
+    same in every spectrum of a scan, because data and basis are subtracted alike (on - off, no factor 1/2).
+
+    Attributes:
+        molality: mmol/kg of tissue water (or water) for an amplitude of 1.
+        molarity: mM for an amplitude of 1.
+        fid: (point,) water FID that it comes from, on the scan's time grid.
+        table: text of quantification_info.csv.
+        facts: label -> text about the scaling, for the report.
+        options: keys for options.txt.
+    """
+
+    molality: float
+    molarity: float
+    fid: np.ndarray
+    table: str = ""
+    facts: dict = field(default_factory=dict)
+    options: dict = field(default_factory=dict)
+
+    def factors(self, fit):
+        """Factors from a VoigtFit's raw concentrations to molality and molarity."""
+        return {kind: getattr(self, kind) * fit.amplitude_scaling for kind in ("molality", "molarity")}
 
 
 def internal_scaling(fit, reference):
@@ -49,8 +79,8 @@ def percent_sd(values, sds):
     return np.where(np.isnan(percent), HIGHEST_PERCENT, np.minimum(percent, HIGHEST_PERCENT))
 
 
-def write_tables(folder, fit, quality, scaling, combine=()):
-    """Write concentrations.csv, summary.csv, qc.csv and all_parameters.csv.
+def write_tables(folder, fit, quality, scaling, combine=(), water=None):
+    """Write concentrations.csv, summary.csv, qc.csv and all_parameters.csv; with water quantification_info.csv.
 
     Args:
         folder: Path that exists.
@@ -58,6 +88,7 @@ def write_tables(folder, fit, quality, scaling, combine=()):
         quality: Quality of the same metabolites.
         scaling: Scaling of the column "internal".
         combine: tuples of metabolites to add up; Cr+PCr comes by itself where both are there.
+        water: WaterScaling, None for no absolute concentrations.
     """
     sums = [ALWAYS_COMBINED] if set(ALWAYS_COMBINED) <= set(fit.names) else []
     sums += [names for names in combine if names not in sums]
@@ -68,18 +99,29 @@ def write_tables(folder, fit, quality, scaling, combine=()):
     percent = percent_sd(raw, sd)
     measured = {name: pair for name, *pair in zip(quality.names, quality.snr, quality.fwhm_hz)}
 
+    absolute = {} if water is None else water.factors(fit)
     _write(
         folder / "concentrations.csv",
-        ["Metabs", "mean", "mean", "std", "std"],
-        ["", "raw", "internal", "raw", "internal"],
-        *zip(names, raw, internal, sd, internal_sd),
+        ["Metabs", *["mean"] * (2 + len(absolute)), *["std"] * (2 + len(absolute))],
+        ["", *("raw", "internal", *absolute) * 2],
+        *zip(
+            names,
+            *(raw, internal, *(raw * factor for factor in absolute.values())),
+            *(sd, internal_sd, *(sd * factor for factor in absolute.values())),
+        ),
     )
-    label = f"/{scaling.name}"
+    label, units = f"/{scaling.name}", [_UNITS[kind] + end for kind in absolute for end in ("", " CRLB")]
     snr, fwhm_hz = zip(*(measured.get(name, (np.nan, np.nan)) for name in names))
     _write(
         folder / "summary.csv",
-        ["Metab", label, f"{label} CRLB", "%CRLB", "SNR", "FWHM"],
-        *sorted(zip(names, internal, internal_sd, percent, snr, fwhm_hz)),
+        ["Metab", label, f"{label} CRLB", *units, "%CRLB", "SNR", "FWHM"],
+        *sorted(
+            zip(
+                *(names, internal, internal_sd),
+                *(values * factor for factor in absolute.values() for values in (raw, sd)),
+                *(percent, snr, fwhm_hz),
+            )
+        ),
     )
     _write(folder / "qc.csv", ["Metab", "SNR", "FWHM"], *sorted((name, *pair) for name, pair in measured.items()))
     _write(
@@ -87,6 +129,8 @@ def write_tables(folder, fit, quality, scaling, combine=()):
         ["parameter", "mean", "std"],
         *zip(fit.parameter_names, fit.parameters, fit.sds),
     )
+    if water is not None:
+        (folder / "quantification_info.csv").write_text(water.table, encoding="utf-8")
 
 
 def _write(path, *rows):

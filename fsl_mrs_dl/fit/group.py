@@ -4,6 +4,8 @@ import csv
 from pathlib import Path
 
 COLUMNS = ("scan", "file", "metabolite", "relative_to_largest", "relative_to_sum", "raw", "model", "weights_sha256", "versions")
+RELATIVE, ABSOLUTE = ("relative_to_largest", "relative_to_sum", "raw"), ("molality", "molarity")
+"""Columns of the concentrations; the absolute ones come last, where a scan has a water reference."""
 
 
 def unique_names(paths):
@@ -24,12 +26,15 @@ def write_group(path, results, names=None):
         results: Results.
         names: what to call the scans; their own names where None.
     """
+    absolute = ABSOLUTE if any(result.water is not None for result in results) else ()
     with Path(path).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        writer.writerow((*COLUMNS, *absolute))
         for index, result in enumerate(results):
             scan = names[index] if names else result.scan.name
             files = " ".join(str(source) for source in result.scan.paths)
             versions = " ".join(f"{name}={value}" for name, value in result.record["dl_versions"].items())
             for metabolite, row in result.concentrations.iterrows():
-                writer.writerow([scan, files, metabolite, *row, result.model.name, result.model.weights_sha256, versions])
+                origin = (result.model.name, result.model.weights_sha256, versions)
+                relative, scaled = ([row.get(column) for column in columns] for columns in (RELATIVE, absolute))
+                writer.writerow([scan, files, metabolite, *relative, *origin, *scaled])

@@ -8,12 +8,12 @@ import numpy as np
 from .. import axes
 from ..errors import BasisError, DataError
 from .voigt import (
-    BASELINE_ORDER,
     GAUSS_HZ_PER_SIGMA,
     PPM_LIMITS,
     fit_window,
     frequency_axis,
     nonlinear_parameters,
+    parameter_names,
     solve_voigt,
 )
 
@@ -64,9 +64,7 @@ class VoigtFit:
     @cached_property
     def parameter_names(self):
         """Names of the parameters as FSL-MRS writes them in all_parameters.csv."""
-        lines = ("gamma_0", "sigma_0", "eps_0", "Phi0", "Phi1")
-        baseline = (f"B_{part}_{order}" for order in range(BASELINE_ORDER + 1) for part in ("real", "imag"))
-        return (*self.names, *lines, *baseline)
+        return parameter_names(self.names)
 
     @property
     def concentrations(self):
@@ -89,11 +87,16 @@ class VoigtFit:
         return self.parameters[len(self.names) + 1] * GAUSS_HZ_PER_SIGMA
 
     @property
-    def amplitudes(self):
-        """(metabolite,) concentrations that make the data from the basis as it was given, at t = 0."""
+    def amplitude_scaling(self):
+        """Factor from FSL-MRS's raw concentrations to `amplitudes`."""
         gamma, sigma = self.parameters[len(self.names) : len(self.names) + 2]
         first_point = np.exp(-(gamma + sigma**2 * self.dwell_s) * self.dwell_s)
-        return self.concentrations * first_point * self.basis_scaling / self.fid_scaling
+        return first_point * self.basis_scaling / self.fid_scaling
+
+    @property
+    def amplitudes(self):
+        """(metabolite,) concentrations that make the data from the basis as it was given, at t = 0."""
+        return self.concentrations * self.amplitude_scaling
 
     @cached_property
     def predicted(self):

@@ -34,6 +34,7 @@ def write_report(path, result):
         scan=result.scan.name,
         facts=_facts(result),
         notes=result.scan.notes,
+        water=result.water,
         columns=[_SHORT[key] for key in result.contents],
         rows=_rows(result),
         spectra=[
@@ -91,7 +92,7 @@ def _rows(result):
         }
         for key, content in result.contents.items()
     }
-    for name, largest, total, raw in table:
+    for name, largest, total, raw, *absolute in table:
         groups = []
         for values in figures.values():
             percent, snr, width = values[name]
@@ -103,6 +104,7 @@ def _rows(result):
             "bar": f"{100 * largest:.0f}",
             "sum": f"{total:.3f}",
             "raw": f"{raw:#.4g}",
+            "absolute": [f"{value:.3g}" for value in absolute],
             "groups": groups,
         }
 

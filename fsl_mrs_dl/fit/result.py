@@ -61,6 +61,7 @@ class Result:
         internal_ref: metabolites of the internal reference in FSL-MRS's tables, None for its default where the
             spectrum shows it.
         combine: tuples of metabolites that these tables also add up.
+        water: WaterScaling for absolute concentrations, None where there is none.
     """
 
     scan: object
@@ -71,6 +72,7 @@ class Result:
     model: ModelRecord
     internal_ref: tuple | None = None
     combine: tuple = ()
+    water: object | None = None
 
     @property
     def names(self):
@@ -87,18 +89,27 @@ class Result:
         """DataFrame, a row for each metabolite.
 
         Columns: relative_to_largest; relative_to_sum; raw, the amplitude that the basis spectrum as it was read
-        has in the data of edit-off (or of the only spectrum).
+        has in the data of edit-off (or of the only spectrum). With a water reference also molality (mmol/kg) and
+        molarity (mM), from raw.
         """
         import pandas
 
-        columns = dict(zip(("relative_to_largest", "relative_to_sum", "raw"), self.concentration_columns()))
+        columns = dict(zip(self.concentration_headings, self.concentration_columns()))
         return pandas.DataFrame(columns, index=pandas.Index(self.names, name="metabolite"))
 
+    @property
+    def concentration_headings(self):
+        """Names of the columns of `concentrations`."""
+        absolute = ("molality", "molarity") if self.water is not None else ()
+        return ("relative_to_largest", "relative_to_sum", "raw", *absolute)
+
     def concentration_columns(self):
-        """Concentrations relative to the largest and to the sum, and raw, each (metabolite,)."""
+        """Columns of `concentrations`, each (metabolite,)."""
         chosen = [self.prediction.names.index(name) for name in self.names]
         relative = self.prediction.concentrations[chosen]
-        return relative / relative.max(), relative / relative.sum(), self.first_fit.amplitudes
+        raw = self.first_fit.amplitudes
+        absolute = () if self.water is None else (raw * self.water.molality, raw * self.water.molarity)
+        return relative / relative.max(), relative / relative.sum(), raw, *absolute
 
     @cached_property
     def predicted(self):
@@ -157,6 +168,7 @@ class Result:
             made[key] = FolderContent(
                 fit=self.fits[key], quality=self.qualities[key], spectrum=SPECTRA[key], scan=self.scan,
                 basis=self.basis, internal_ref=self._reference_in(self.fits[key]), combine=self.combine, record=self.record,
+                water=self.water,
             )  # fmt: skip
         return made
 
@@ -170,7 +182,7 @@ class Result:
     def _write_joint_table(self, path):
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["metabolite", "relative_to_largest", "relative_to_sum", "raw"])
+            writer.writerow(["metabolite", *self.concentration_headings])
             writer.writerows([name, *map(float, row)] for name, *row in zip(self.names, *self.concentration_columns()))
 
 
