@@ -49,9 +49,9 @@ class PoolPriors:
         te_s, b0_t, slice_ppm, positions, points, bandwidth_hz, linewidth_hz: as in `builders.megapress`, shared.
     """
 
-    shift_jitter_ppm: tuple = (-0.015, 0.015)
-    j_factor: tuple = (0.94, 1.06)
-    b1_scale: tuple = (0.75, 1.15)
+    shift_jitter_ppm: tuple = (-0.025, 0.025)
+    j_factor: tuple = (0.90, 1.10)
+    b1_scale: tuple = (0.70, 1.20)
     editing_b1: tuple = (0.95, 1.05)
     refocusing_b1: tuple = (0.97, 1.03)
     edit_on_ppm: tuple = (1.85, 1.95)

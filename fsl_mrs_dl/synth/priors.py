@@ -109,7 +109,7 @@ PHANTOM = Recipe(
     "phantom",
     purpose="Solutions and gels of the basis set's metabolites, acquired with its sequence at its field strength.",
     not_for="In vivo spectra: there are no macromolecules, lipids or other metabolites in the training data.",
-    lorentz_hz=(1.5, 9.0),
+    lorentz_hz=(1.0, 9.0),
     gauss_hz=(0.0, 6.0),
     metabolite_lorentz_hz=(0.0, 1.0),
     shift_hz=(-4.0, 4.0),
