@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+from . import fit_host
+
 
 def add_arguments(parser):
     """Options of the command; those that fsl_mrs has too have its names."""
@@ -21,6 +23,7 @@ def add_arguments(parser):
     add("--report", action="store_true", help="also write report.html")
     add("--overwrite", action="store_true", help="replace the output folder")
     add("--verbose", action="store_true", help="also print the notes of scans that went well")
+    fit_host.add_arguments(parser)
 
 
 def run(args):
@@ -35,14 +38,15 @@ def run(args):
     if args.mask:
         return _imaging(args)
     check_free(Path(args.output), args.overwrite)
+    host = fit_host.HostSteps(args)
     options = {"internal_ref": args.internal_ref and tuple(args.internal_ref), "ppm_limits": tuple(args.ppmlim)}
     quantifier = Quantifier(args.model, args.basis, combine=[tuple(names) for names in args.combine], **options)
     if pair or len(args.data) == 1:
         with whole_folder(args.output, args.overwrite) as folder:
-            _one(quantifier, args, folder)
+            _one(quantifier, host, args, folder)
         print(f"Results are in {args.output}")
         return 0
-    return _many(quantifier, args)
+    return _many(quantifier, host, args)
 
 
 def _imaging(args):
@@ -52,6 +56,8 @@ def _imaging(args):
 
     if not args.data or len(args.data) != 1:
         raise ConfigError("--mask goes with one file of spectroscopic imaging: give --data SCAN --mask MASK.")
+    if args.h2o:
+        raise ConfigError("--h2o is for single spectra; water-scaled maps come from fsl_mrsi --algo dl --h2o.")
     said = quantify_mrsi(
         args.data[0], args.mask, args.output, args.model, args.basis,
         internal_ref=args.internal_ref and tuple(args.internal_ref),
@@ -63,32 +69,33 @@ def _imaging(args):
     return 0
 
 
-def _one(quantifier, args, folder):
+def _one(quantifier, host, args, folder):
     """Quantify the only scan into a folder that exists."""
     from ..fit.group import write_group
-    from ..fit.scan import read_edited_pair, read_scan
+    from ..fit.scan import read_edited_pair
 
-    scan = read_scan(args.data[0], args.edit_order) if args.data else read_edited_pair(args.edit_on, args.edit_off)
-    result = quantifier(scan)
+    path = args.data[0] if args.data else args.edit_off
+    scan, water = host.read(path) if args.data else (read_edited_pair(args.edit_on, args.edit_off), None)
+    result = host.scale(quantifier(scan), path, water)
     result.write(folder, args.report)
     write_group(folder / "group.csv", [result])
     _print(result, True)
 
 
-def _many(quantifier, args):
+def _many(quantifier, host, args):
     """Quantify scan after scan, each into its own folder, and go on when one fails."""
     from tqdm import tqdm
 
     from ..errors import DataError, FslMrsDlError
     from ..fit.group import unique_names, write_group
-    from ..fit.scan import read_scan
     from ..folders import whole_folder
 
     results, failures = [], []
     with whole_folder(args.output, args.overwrite) as folder:
         for path, name in zip(tqdm(args.data, "scans", leave=False, delay=1), unique_names(args.data)):
             try:
-                result = quantifier(read_scan(path, args.edit_order))
+                scan, water = host.read(path)
+                result = host.scale(quantifier(scan), path, water)
                 (folder / name).mkdir()
                 result.write(folder / name, args.report)
             except FslMrsDlError as exc:
@@ -111,6 +118,9 @@ def _print(result, with_notes):
     """One line of concentrations, and the notes of the scan below it."""
     values = result.concentrations["relative_to_largest"]
     print(f"{result.scan.name}: " + "  ".join(f"{name} {value:.3f}" for name, value in values.items()))
+    if result.water is not None:
+        molarity = result.concentrations["molarity"]
+        print("  in mM: " + "  ".join(f"{name} {value:.2f}" for name, value in molarity.items()))
     for note in result.scan.notes:
         if with_notes or note.startswith("Warning"):
             print(f"  {note}")
