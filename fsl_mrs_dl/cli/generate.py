@@ -12,16 +12,16 @@ def add_arguments(parser):
     add("--pool_spectrum", choices=("edit_off", "edit_on", "difference"), help="of an edited pool, what --basis is")
     add("--recipe", default="phantom", help="what the scans look like: a name or a .json file (default: %(default)s)")
     add("--noise", choices=("adc", "gg", "none"), help="kind of noise, instead of the recipe's")
-    add("--noise_fit", metavar="FILE", help="estimate of fsl_mrs_dl noise: its shapes (beta) are taken; means --noise gg")
+    add("--noise_fit", metavar="FILE", help="estimate of fsl_mrs_dl noise, for the shapes (beta) of --noise gg")
     add("--number", type=int, default=100_000, help="scans of the file (default: %(default)s)")
     add("--batch", type=int, default=256, help="scans made at once, as in training (default: %(default)s)")
     add("--seed", type=int, default=1, help="of the scans (default: %(default)s)")
     add("--output", help="HDF5 file to write or to continue; with --preview a .png, with --nifti a folder")
     add("--overwrite", action="store_true", help="replace the picture or folder of --preview or --nifti")
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--preview", type=int, metavar="N", help="draw the first N scans and their components instead")
-    what.add_argument("--nifti", type=int, metavar="N", help="write the first N scans as NIfTI-MRS with truth.csv instead")
-    what.add_argument("--benchmark", action="store_true", help="print scans per second and each step's share instead")
+    what.add_argument("--preview", type=int, metavar="N", help="draw the first N scans and their components")
+    what.add_argument("--nifti", type=int, metavar="N", help="write the first N scans as NIfTI-MRS, with truth.csv")
+    what.add_argument("--benchmark", action="store_true", help="print scans per second and each step's share")
 
 
 def run(args):
@@ -70,7 +70,7 @@ def _recipe(args):
     recipe = recipe_named(args.recipe)
     if args.noise_fit:
         if args.noise not in (None, "gg"):
-            raise ConfigError(f"--noise_fit gives the shape of generalised Gaussian noise, --noise {args.noise} has none.")
+            raise ConfigError(f"--noise_fit is for --noise gg, not for --noise {args.noise}; leave one of them out.")
         betas = tuple(float(beta) for beta in posterior_draws(read_fits(args.noise_fit))[:, 2])
         return replace(recipe, noise="gg", noise_betas=betas)
     return replace(recipe, noise=args.noise) if args.noise else recipe

@@ -13,7 +13,8 @@ def add_arguments(parser):
     add("--basis", nargs="+", help="a folder with off/ and on/, a folder of .json, or a .BASIS file (default: shipped)")
     add("--pool", help="HDF5 file of varied bases made by fsl_mrs_dl simulate --pool")
     add("--pool_spectrum", choices=("edit_off", "edit_on", "difference"), help="of an edited pool, what --basis is")
-    add("--recipe", default="phantom", help="what the training scans look like (default: %(default)s)")
+    add("--recipe", help="what the training scans look like (default: phantom)")
+    add("--data", metavar="FILE", help="train on a file of fsl_mrs_dl generate, again and again (default: new scans)")
     add("--config", help="JSON file with options of the network")
     add("--number", type=int, default=2_000_000, help="scans to train on (default: %(default)s)")
     add("--batch", type=int, default=256, help="scans per step (default: %(default)s)")
@@ -36,16 +37,22 @@ def run(args):
     from ..model.card import error_table
     from ..model.checkpoint import save_model
     from ..model.networks import network_classes
+    from ..synth.dataset import as_narrow
     from ..synth.priors import recipe_named
     from ..train.loop import TrainConfig, train
 
     check_free(Path(args.output), args.overwrite)
     basis = read_basis(args.basis or shipped_basis())
     check_basis(basis)
-    recipe = recipe_named(args.recipe)
+    scans = _stored(args)
+    if scans is None:
+        args.recipe = args.recipe or "phantom"
+    recipe = recipe_named(args.recipe) if scans is None else scans.recipe
     pool = read_pool(args.pool) if args.pool else None
     if pool is not None and args.pool_spectrum:
         pool = pool.single(args.pool_spectrum)
+    if scans is not None:
+        scans.check(as_narrow(basis, recipe), pool)
     plan = TrainConfig(
         args.number,
         args.batch,
@@ -58,7 +65,7 @@ def run(args):
     values = read_json(args.config, "a network's configuration") if args.config else {}
     options = from_dict(network_classes(args.model)[1], values, args.config)
     work_dir = Path(f"{args.output}.training")
-    model = train(args.model, basis, recipe, plan, options, pool, work_dir, args.device)
+    model = train(args.model, basis, recipe, plan, options, pool, work_dir, args.device, scans=scans)
     model.card["name"] = Path(args.output).name
     model.card["training"]["command"] = command_line(args)
     save_model(model, args.output, args.overwrite)
@@ -68,10 +75,35 @@ def run(args):
     return 0
 
 
+def _stored(args):
+    """The scans of --data, or None without it.
+
+    Raises:
+        ConfigError: the file cannot be trained on, or other options contradict it.
+    """
+    import sys
+
+    from ..errors import ConfigError
+    from ..synth.store import StoredScans
+
+    if args.data is None:
+        return None
+    if args.recipe:
+        raise ConfigError("The scans of --data have their recipe; leave --recipe out.")
+    scans = StoredScans(args.data)
+    if scans.batch != args.batch:
+        raise ConfigError(f"--batch must be that of {args.data}, {scans.batch} scans, not {args.batch}.")
+    if scans.scans < scans.contents.number:
+        text = f"{args.data} is not finished: its first {scans.scans} of {scans.contents.number} scans are used."
+        print(f"fsl_mrs_dl train: note: {text}", file=sys.stderr)
+    return scans
+
+
 def command_line(args):
     """The command that trains the same model again."""
     words = ["fsl_mrs_dl", "train"]
-    for name in "model basis pool pool_spectrum recipe config number batch epochs learning_rate precision seed output".split():
+    names = "model basis pool pool_spectrum recipe data config number batch epochs learning_rate precision seed output"
+    for name in names.split():
         value = getattr(args, name)
         if value is not None:
             words += [f"--{name}", *(value if isinstance(value, list) else [str(value)])]

@@ -120,7 +120,7 @@ def write_scans(stream, contents, path, progress=None):
     try:
         file = _opened(path, "r+")
     except OSError as exc:
-        raise OutputError(f"{path} is no '{FORMAT}' file or cannot be read ({_reason(exc)}); choose another name.") from exc
+        raise OutputError(f"{path} cannot be read as '{FORMAT}' ({_reason(exc)}); choose another name.") from exc
     finished = 0
     try:
         with file:
@@ -163,8 +163,9 @@ def _make(stream, contents, path):
     try:
         with _opened(part, "w") as file:
             file.attrs["format"] = FORMAT
-            file.attrs["contents"] = json.dumps({key: value for key, value in to_dict(contents).items() if key != "recipe"})
-            file["recipe"] = json.dumps(to_dict(contents.recipe))
+            values = to_dict(contents)
+            file["recipe"] = json.dumps(values.pop("recipe"))
+            file.attrs["contents"] = json.dumps(values)
             file.attrs["dwell_s"] = GRID_DWELL_S
             shape = (contents.number, len(contents.conditions), GRID_POINTS)
             chunk = min(next(n for n in range(MOST_SCANS_PER_CHUNK, 0, -1) if contents.batch % n == 0), contents.number)
@@ -271,6 +272,9 @@ class StoredScans:
             raise ConfigError(
                 f"{path} cannot be read as training scans ({_reason(exc)}); make it again with fsl_mrs_dl generate."
             ) from exc
+        missing = [field.name for field in dataclasses.fields(Draw) if f"parameters/{field.name}" not in self.file]
+        if missing:
+            raise ConfigError(f"{path} is of another version, without {missing[0]}; make it again with this one.")
         contents = self.contents
         self.scans = min(finished * contents.batch, contents.number)
         self.length = self.scans // contents.batch

@@ -3,7 +3,7 @@
 import logging
 import math
 import warnings
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import lightning
@@ -18,7 +18,7 @@ from ..model.checkpoint import ModelConfig, TrainedModel, build_network
 from ..model.inputs import InputConfig, network_input
 from ..model.networks import network_classes
 from ..model.output import LineScale
-from ..synth.dataset import GRID_DWELL_S, GRID_POINTS, Stream
+from ..synth.dataset import GRID_DWELL_S, GRID_POINTS, Stream, as_narrow
 from ..synth.priors import PUBLISHED
 from .validate import simulated_errors, truth_of
 
@@ -148,17 +148,10 @@ def line_scale(recipe, basis_linewidth_hz):
     return LineScale(centre, tuple(max(float(high - low) / 2, 0.1) for low, high in pairs))
 
 
-def as_narrow(basis, recipe):
-    """The basis set with a linewidth that lets it make the narrowest lines asked for.
-
-    A basis set from elsewhere may have wider lines. They cannot be narrowed, so all widths of the recipe then
-    count from there: scans get wider by what is left out here, in what is drawn and what is learnt alike.
-    """
-    narrowest = min(recipe.lorentz_hz[0], PUBLISHED.lorentz_hz[0])
-    return replace(basis, linewidth_hz=narrowest) if basis.linewidth_hz > narrowest else basis
-
-
-def train(network_name, basis, recipe, plan, options=None, pool=None, work_dir=None, accelerator="auto", progress=True):
+def train(
+    network_name, basis, recipe, plan, options=None, pool=None, work_dir=None, accelerator="auto", progress=True,
+    scans=None,
+):  # fmt: skip
     """Train a network on simulated scans.
 
     Args:
@@ -171,6 +164,7 @@ def train(network_name, basis, recipe, plan, options=None, pool=None, work_dir=N
         work_dir: folder for checkpoints and metrics; none are written where None.
         accelerator: as Lightning names it: auto, cpu, gpu.
         progress: show a progress bar.
+        scans: synth.store.StoredScans to train on; a Stream of the recipe, with the plan's seed, where None.
 
     Returns:
         TrainedModel with its errors on held-out scans of the recipe and of the published conditions.
@@ -190,12 +184,13 @@ def train(network_name, basis, recipe, plan, options=None, pool=None, work_dir=N
         float(basis.linewidth_hz),
     )
     network = build_network(config, options)
-    streams = [Stream(basis, recipe, plan.seed + k * HELD_OUT_SEED_STEP, pool, plan.batch) for k in range(3)]
-    trainee = Trainee(network, config, plan, *streams[:2])
+    scans = scans or Stream(basis, recipe, plan.seed, pool, plan.batch)
+    held_out = [Stream(basis, recipe, scans.seed + k * HELD_OUT_SEED_STEP, pool, plan.batch) for k in (1, 2)]
+    trainee = Trainee(network, config, plan, scans, held_out[0])
     _fit(trainee, plan, work_dir, accelerator, progress)
     network.eval().cpu()
     card = _card(network_name, config, basis, recipe, plan, pool)
-    card["errors"] = held_out_errors(network, config, streams[2], basis, plan.held_out)
+    card["errors"] = held_out_errors(network, config, held_out[1], basis, plan.held_out)
     return TrainedModel(network_name, config, options, network, card)
 
 
