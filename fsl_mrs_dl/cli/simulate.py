@@ -56,6 +56,12 @@ def add_arguments(parser):
     add("--spin_systems", metavar="FILE", help="table of spin systems, JSON (default: the shipped one)")
     add("--pool", type=int, metavar="N", help="also write pool.h5: N bases with varied sequence and shifts")
     add("--seed", type=int, default=1, help="of the variations in a pool (default: %(default)s)")
+    add(
+        "--engine",
+        choices=("torch", "fsl"),
+        default="torch",
+        help="simulator: ours, or FSL-MRS's where it is installed (default: %(default)s)",
+    )
     add("--device", default="cpu", help="torch device (default: %(default)s)")
     add("--report", action="store_true", help="draw every metabolite, basis_1.png and so on")
     add("--overwrite", action="store_true", help="replace the output folder")
@@ -65,6 +71,7 @@ def run(args):
     """Simulate and write the output folder, whole or not at all."""
     from ..folders import whole_folder
 
+    _check_engine(args)
     sequences = sequences_of(args)
     priors = _pool_priors(args) if args.pool is not None else None
     with whole_folder(args.output, args.overwrite) as folder:
@@ -106,6 +113,17 @@ def sequences_of(args):
     if given:
         raise ConfigError(f"A sequence file states its own settings; change the file instead of giving --{given[0]}.")
     return _from_files(args.sequence)
+
+
+def _check_engine(args):
+    """Raise ConfigError where FSL-MRS's simulator is asked for and is not there, or for what it does not do."""
+    if args.engine == "fsl":
+        from ..errors import ConfigError
+        from ..fslmrs.simulator import require_simulator
+
+        require_simulator()
+        if args.pool is not None:
+            raise ConfigError("--pool is made by --engine torch only; leave out --engine fsl or --pool.")
 
 
 def _settings(name, args):
@@ -187,7 +205,13 @@ def _simulated(sequences, args):
     names = sorted(args.metabolites or table)
     systems = find_systems(names, table)
     with tqdm(total=len(names), desc="metabolites", unit="", disable=None) as bar:
-        fids = simulate(sequences, names, systems, args.device, lambda done, _: bar.update(done - bar.n))
+        step = lambda done, _: bar.update(done - bar.n)  # noqa: E731
+        if args.engine == "fsl":
+            from ..fslmrs.simulator import simulate as simulate_fsl
+
+            fids = simulate_fsl(sequences, names, systems, step)
+        else:
+            fids = simulate(sequences, names, systems, args.device, step)
     first = sequences[0]
     basis = BasisSet(
         fids=fids,
