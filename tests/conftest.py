@@ -2,6 +2,10 @@
 
 import dataclasses
 import importlib.util
+import os
+
+# Small tensors: a second thread costs more than it brings, and very much where the cores have other work.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
@@ -9,6 +13,8 @@ import torch
 
 from fsl_mrs_dl import axes
 from fsl_mrs_dl.basis.basis_set import BasisSet
+
+torch.set_num_threads(1)
 
 CENTRE_HZ = 123.2e6
 LINES_PPM = {"Cr": (3.03, 3.91), "GABA": (1.89, 2.28, 3.01), "NAA": (2.01, 2.6)}
