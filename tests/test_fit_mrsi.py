@@ -92,7 +92,8 @@ def test_maps_are_those_of_fits_voxel_by_voxel(place, output, single_model_folde
         quality = measure(fit.data, fit.metabolite_fids, *widths, fit.ppm, fit.window, fit.dwell_s, like_host=True)
         percent = percent_sd(fit.concentrations, fit.sds[:3])
         for number, name in enumerate(fit.names):
-            assert values(output / f"concs/raw/{name}.nii.gz")[at] == pytest.approx(fit.concentrations[number], rel=1e-3)
+            raw = fit.concentrations[number]
+            assert values(output / f"concs/raw/{name}.nii.gz")[at] == pytest.approx(raw, rel=1e-3)
             assert values(output / f"uncertainties/{name}_sd.nii.gz")[at] == pytest.approx(percent[number], rel=1e-3)
             for figure, figures in zip(("snr", "fwhm"), quality):
                 assert values(output / f"qc/{name}_{figure}.nii.gz")[at] == pytest.approx(figures[number], rel=1e-3)

@@ -44,8 +44,8 @@ def quantify_mrsi(
     conditions = quantifier.model.config.conditions
     if len(conditions) != 1:
         raise ModelError(
-            f"The model {quantifier.model.name} takes {' and '.join(conditions)} of a scan together, imaging is fitted one "
-            "spectrum at a time: give the model of one spectrum with --model, and its basis set with --basis."
+            f"The model {quantifier.model.name} takes {' and '.join(conditions)} of a scan together, imaging is fitted "
+            "one spectrum at a time: give the model of one spectrum with --model, and its basis set with --basis."
         )
     volume = read_volume(data, mask)
     average = quantifier(volume.average())
@@ -63,5 +63,8 @@ def quantify_mrsi(
         if report:
             write_report(folder / "report.html", average)
     uncertain = int(fits.uncertain.sum())
-    doubts = (f"Warning: reference and phase are uncertain in {uncertain} of {len(volume.voxels)} voxels.",) if uncertain else ()
-    return (f"{volume.name}: {len(volume.voxels)} voxels fitted by fsl_mrs_dl {__version__}.", *average.scan.notes, *doubts)
+    count = len(volume.voxels)
+    said = (f"{volume.name}: {count} voxels fitted by fsl_mrs_dl {__version__}.", *average.scan.notes)
+    if uncertain:
+        said += (f"Warning: reference and phase are uncertain in {uncertain} of {count} voxels.",)
+    return said

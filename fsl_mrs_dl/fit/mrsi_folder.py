@@ -56,7 +56,8 @@ def write_mrsi_folder(folder, volume, fits, reference, combine, options):
     _write_fids(folder / "fit", volume, fits)
     _write_misc(folder / "misc", fits.names, sums)
     lines = [f"{key}: {value}" for key, value in options.items()]
-    (folder / "options.txt").write_text(f"{json.dumps(options)}\n--------\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    lines = [json.dumps(options), "--------", *lines]
+    (folder / "options.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _summed(fits, groups):
