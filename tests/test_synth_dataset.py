@@ -65,3 +65,12 @@ def test_a_foreign_pool_is_refused(tiny_basis):
         Stream(tiny_basis, PHANTOM, pool=replace(pool, dwell_s=4e-4))
     with pytest.raises(BasisError, match="MHz"):
         Stream(tiny_basis, PHANTOM, pool=replace(pool, centre_hz=297e6))
+
+
+def test_what_cannot_be_seen_is_left_out(tiny_basis):
+    fids = tiny_basis.fids.copy()
+    fids[:, 0] *= 1e-3
+    batch = Stream(replace(tiny_basis, fids=fids), PUBLISHED, batch=8)[0]
+    whole = Stream(tiny_basis, PUBLISHED, batch=8)[0]
+    assert (batch.draw.concentrations[:, 0] == 0).all()
+    assert torch.equal(batch.draw.concentrations[:, 1:], whole.draw.concentrations[:, 1:])

@@ -67,6 +67,8 @@ def run(args):
     work_dir = Path(f"{args.output}.training")
     model = train(args.model, basis, recipe, plan, options, pool, work_dir, args.device, scans=scans)
     model.card["name"] = Path(args.output).name
+    if pool is not None:
+        model.card["training"]["command of the pool"] = pool_command(pool, args.pool)
     model.card["training"]["command"] = command_line(args)
     save_model(model, args.output, args.overwrite)
     shutil.copy(work_dir / "metrics.csv", Path(args.output) / "metrics.csv")
@@ -108,3 +110,13 @@ def command_line(args):
         if value is not None:
             words += [f"--{name}", *(value if isinstance(value, list) else [str(value)])]
     return shlex.join(words)
+
+
+def pool_command(pool, path):
+    """The command that makes the same pool again, where it was drawn from the default priors."""
+    priors = pool.priors
+    words = ["fsl_mrs_dl", "simulate", "--sequence", "megapress", "--te", f"{priors.te_s * 1e3:g}", "--b0", priors.b0_t]
+    words += ["--metabolites", *pool.names, "--points", priors.points, "--bandwidth", f"{priors.bandwidth_hz:g}"]
+    words += ["--linewidth", f"{priors.linewidth_hz:g}", "--resolution", priors.positions]
+    words += ["--pool", len(pool), "--seed", pool.seed, "--output", Path(path).parent]
+    return shlex.join(map(str, words))

@@ -14,6 +14,10 @@ GRID_POINTS = 2048
 GRID_DWELL_S = 5e-4
 """The time grid on which scans are simulated and to which real ones are resampled."""
 
+VISIBLE = 0.01
+"""Norm of a metabolite's FID relative to the largest one's below which a scan says nothing about it (creatine in a
+difference spectrum): it is left out of the scans, and networks learn to report none."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -66,6 +70,8 @@ class Stream:
             members.insert(0, torch.as_tensor(pool.fids, dtype=torch.complex64)[..., :GRID_POINTS])
         self.members = torch.cat(members)
         self.linewidth_hz = basis.linewidth_hz
+        norms = self.members[-1].norm(dim=(0, 2))
+        self.visible = norms > VISIBLE * norms.max()
         self.recipe, self.seed, self.batch = recipe, seed, batch
 
     def __getitem__(self, index):
@@ -79,6 +85,8 @@ class Stream:
         members, conditions, metabolites, points = self.members.shape
         with record_function("draw"):
             parameters = draw(self.recipe, self.seed, index, self.batch, metabolites, conditions, members - 1)
+            if not self.visible.all():
+                parameters = replace(parameters, concentrations=parameters.concentrations * self.visible)
         with record_function("basis"):
             basis = self.members[parameters.member] if members > 1 else self.members
         clean, nuisance, maximum = synthesise(basis, parameters, self.linewidth_hz, GRID_DWELL_S)

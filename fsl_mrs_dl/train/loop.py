@@ -2,6 +2,8 @@
 
 import logging
 import math
+import os
+import platform
 import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -187,15 +189,15 @@ def train(
     scans = scans or Stream(basis, recipe, plan.seed, pool, plan.batch)
     held_out = [Stream(basis, recipe, scans.seed + k * HELD_OUT_SEED_STEP, pool, plan.batch) for k in (1, 2)]
     trainee = Trainee(network, config, plan, scans, held_out[0])
-    _fit(trainee, plan, work_dir, accelerator, progress)
+    device = _fit(trainee, plan, work_dir, accelerator, progress)
     network.eval().cpu()
-    card = _card(network_name, config, basis, recipe, plan, pool)
+    card = _card(network_name, config, basis, recipe, plan, pool, device)
     card["errors"] = held_out_errors(network, config, held_out[1], basis, plan.held_out)
     return TrainedModel(network_name, config, options, network, card)
 
 
 def _fit(trainee, plan, work_dir, accelerator, progress):
-    """Run Lightning's trainer and leave the best weights in the network."""
+    """Run Lightning's trainer and leave the best weights in the network; returns the device's name."""
     warnings.filterwarnings("ignore", module="lightning")
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     hooks = [callbacks.EarlyStopping("error", patience=plan.patience)]
@@ -227,6 +229,8 @@ def _fit(trainee, plan, work_dir, accelerator, progress):
         raise KeyboardInterrupt
     if best is not None and Path(best.best_model_path).is_file():
         trainee.load_state_dict(torch.load(best.best_model_path, weights_only=True)["state_dict"])
+    device = trainer.strategy.root_device
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
 
 
 def held_out_errors(network, config, stream, basis, number):
@@ -240,7 +244,7 @@ def held_out_errors(network, config, stream, basis, number):
     }
 
 
-def _card(network_name, config, basis, recipe, plan, pool):
+def _card(network_name, config, basis, recipe, plan, pool, device):
     """The model card without its errors."""
     return {
         "name": network_name,
@@ -248,6 +252,7 @@ def _card(network_name, config, basis, recipe, plan, pool):
         "not_for": recipe.not_for,
         "training": {
             "network": network_name,
+            "machine": f"{device}; {platform.machine()}, {os.cpu_count()} processor cores",
             "scans": plan.number,
             "seed": plan.seed,
             "plan": asdict(plan),
