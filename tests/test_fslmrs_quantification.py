@@ -116,7 +116,8 @@ def test_same_factors_as_fsl_mrs_finds_for_its_own_fit(host):
 
     made = result_of(noise=0.1)
     fit = made.fits["off"]
-    mrs = host_mrs(fit.data, made.basis.keep(fit.names).resample(fit.dwell_s, fit.data.size).fids[0], fit.names, fit.dwell_s)
+    basis = made.basis.keep(fit.names).resample(fit.dwell_s, fit.data.size)
+    mrs = host_mrs(fit.data, basis.fids[0], fit.names, fit.dwell_s)
     mrs.H2O = water_fid(made.scan)
     info = QuantificationInfo(0.068, 2.0, list(fit.names), made.scan.centre_hz / 1e6)
     molality, molarity, _ = quantifyWater(mrs, host_result(fit, mrs, runqc=False), info)

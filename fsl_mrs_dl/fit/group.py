@@ -3,9 +3,10 @@
 import csv
 from pathlib import Path
 
-COLUMNS = ("scan", "file", "metabolite", "relative_to_largest", "relative_to_sum", "raw", "model", "weights_sha256", "versions")
 RELATIVE, ABSOLUTE = ("relative_to_largest", "relative_to_sum", "raw"), ("molality", "molarity")
 """Columns of the concentrations; the absolute ones come last, where a scan has a water reference."""
+
+COLUMNS = ("scan", "file", "metabolite", *RELATIVE, "model", "weights_sha256", "versions")
 
 
 def unique_names(paths):

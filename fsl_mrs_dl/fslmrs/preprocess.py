@@ -171,7 +171,8 @@ class _Run:
             for key in ("data", "h2o", "ecc", "noise"):
                 if getattr(self, key) is not None:
                     setattr(self, key, self.proc.conjugate(getattr(self, key)))
-            self._say("conjugated, as asked for" if self.options.conjugate else "turned round, as it was stored mirrored")
+            asked = self.options.conjugate
+            self._say("conjugated, as asked for" if asked else "turned round, as it was stored mirrored")
         self.edited = len(fids) == 2
         if self.edited:
             order, decision = order_of.decide(
@@ -188,7 +189,9 @@ class _Run:
         reference = self.h2o
         if reference is not None:
             if "DIM_COIL" not in reference.dim_tags:
-                raise DataError(f"{self.name}: its coils are not combined, those of the --h2o scan are; give the raw one.")
+                raise DataError(
+                    f"{self.name}: its coils are not combined, those of the --h2o scan are; give the raw one."
+                )
             for tag in ("DIM_DYN", "DIM_EDIT"):
                 reference = self._mean(reference, tag)
         how = {"reference": reference, **self._coil_noise()}
@@ -270,7 +273,8 @@ class _Run:
         points = self.options.truncate_fid
         if points:
             self.data, self.h2o = (
-                None if one is None else self.proc.truncate_or_pad(one, -points, "first") for one in (self.data, self.h2o)
+                None if one is None else self.proc.truncate_or_pad(one, -points, "first")
+                for one in (self.data, self.h2o)
             )
             self._say(f"{points} points removed at the start")
 

@@ -67,7 +67,7 @@ class WaterOptions:
                 _check_relaxation(option.replace("_", "-"), getattr(self, option))
         others = (self.ref_protons, self.ref_int_limits)
         if (self.wref_metabolite is None) != (others == (None, None)) or (self.wref_metabolite and None in others):
-            raise ConfigError("--wref_metabolite, --ref_protons and --ref_int_limits are given together, or none of them.")
+            raise ConfigError("--wref_metabolite, --ref_protons and --ref_int_limits go together; give all or none.")
 
     def record(self):
         """Keys for options.txt."""
@@ -320,7 +320,7 @@ def _read(option, path, of_table):
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, KeyError, TypeError, ValueError) as exc:
         raise ConfigError(
-            f"{option} takes a .json file or a quantification_info.csv of FSL-MRS; {path} cannot be read as one ({exc})."
+            f"{option} takes a .json file or FSL-MRS's quantification_info.csv; {path} cannot be read as one ({exc})."
         ) from exc
     if not isinstance(values, dict):
         raise ConfigError(f"{option}: {path} must hold one JSON object with names and numbers.")
