@@ -45,5 +45,5 @@ def _image(fids, basis):
     data = fids.T[None, None, None] if edited else fids[0][None, None, None]
     image = gen_nifti_mrs(data, GRID_DWELL_S, basis.centre_hz * 1e-6, basis.nucleus, dim_tags=tags)
     if edited:
-        image.set_dim_tag("dim_5", "DIM_EDIT", header={"EditCondition": [LABELS[name] for name in basis.conditions]})
+        image.set_dim_tag("DIM_EDIT", "DIM_EDIT", header={"EditCondition": [LABELS[name] for name in basis.conditions]})
     return image
