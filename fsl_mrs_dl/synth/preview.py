@@ -58,8 +58,8 @@ def preview_figure(stream, basis, number):
     for panel in panels[-1]:
         panel.set_xlabel("chemical shift (ppm)")
     handles, labels = panels[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=8, frameon=False)
-    figure.suptitle(f"recipe {stream.recipe.name}, seed {stream.seed}", fontsize=10)
+    title = f"recipe {stream.recipe.name}, seed {stream.seed}"
+    figure.legend(handles, labels, title=title, loc="outside upper center", ncols=len(labels), fontsize=8, frameon=False)
     return figure
 
 
