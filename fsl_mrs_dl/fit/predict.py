@@ -96,9 +96,18 @@ def check_scan_fits(model, scan):
     check_field(scan, config.input.centre_hz)
 
 
-@torch.no_grad()
+NARROW_HZ = 0.75
+"""Estimated broadening (Lorentzian and Gaussian, Hz) below which a scan's lines may be narrower than any in training."""
+
+BROADENING_HZ = 2.0
+"""Lorentzian width (Hz) that brings such a scan into the range of the training; its place there hardly matters."""
+
+
 def run_network(model, fids):
     """Concentrations and line parameters of prepared scans.
+
+    A network knows no lines narrower than the basis set's. Scans whose lines seem to be as narrow as that are
+    broadened and given to it once more; the broadening is taken out of the line parameters.
 
     Args:
         model: TrainedModel.
@@ -108,10 +117,24 @@ def run_network(model, fids):
         concentrations (scan, metabolite) relative to the largest, and line (scan, 4) in the order and units of
         `model.output.LINE_PARAMETERS`, both float64.
     """
-    channels, _ = network_input(torch.as_tensor(np.asarray(fids), dtype=torch.complex64), model.config.input)
+    fids = torch.as_tensor(np.asarray(fids), dtype=torch.complex64)
+    concentrations, line = _run(model, fids)
+    lorentz, gauss = LINE_PARAMETERS.index("lorentz_hz"), LINE_PARAMETERS.index("gauss_hz")
+    narrow = line[:, [lorentz, gauss]].clamp_min(0).sum(1) < NARROW_HZ
+    if narrow.any():
+        grid = model.config.input
+        decay = torch.exp(-torch.pi * BROADENING_HZ * torch.arange(grid.points) * grid.dwell_s)
+        concentrations[narrow], line[narrow] = _run(model, fids[narrow] * decay)
+        line[narrow, lorentz] -= BROADENING_HZ
+    return concentrations.numpy(), line.numpy()
+
+
+@torch.no_grad()
+def _run(model, fids):
+    """Concentrations relative to the largest and line parameters of FIDs as they are, float64."""
+    channels, _ = network_input(fids, model.config.input)
     output = model.network(channels)
-    line = model.config.line.restore(output.line)
-    return to_largest(output.fractions.double()).numpy(), line.double().numpy()
+    return to_largest(output.fractions.double()), model.config.line.restore(output.line).double()
 
 
 def predict_prepared(model, prepared):
