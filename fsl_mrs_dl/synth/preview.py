@@ -57,9 +57,9 @@ def preview_figure(stream, basis, number):
             panels[index, column].set_title(f"scan {index}, {TITLES[condition]}{_said(drawn)}", fontsize=8)
     for panel in panels[-1]:
         panel.set_xlabel("chemical shift (ppm)")
-    handles, labels = panels[0, 0].get_legend_handles_labels()
+    lines, labels = panels[0, 0].get_legend_handles_labels()
     title = f"recipe {stream.recipe.name}, seed {stream.seed}"
-    figure.legend(handles, labels, title=title, loc="outside upper center", ncols=len(labels), fontsize=8, frameon=False)
+    figure.legend(lines, labels, title=title, loc="outside upper center", ncols=len(labels), fontsize=8, frameon=False)
     return figure
 
 
