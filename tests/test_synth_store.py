@@ -120,7 +120,7 @@ def test_a_full_disk(tiny_basis, tmp_path, monkeypatch):
 
     def fail(file, contents, index, batch):
         if index == 3:
-            raise OSError("[Errno 28] Can't write data (file write failed: errno = 28, error message = 'No space left')")
+            raise OSError("[Errno 28] Can't write (file write failed: errno = 28, error message = 'No space left')")
         whole(file, contents, index, batch)
 
     monkeypatch.setattr(store, "_write_batch", fail)
