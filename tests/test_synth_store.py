@@ -63,19 +63,19 @@ def test_a_file_gives_the_batches_of_the_stream(tiny_basis, tmp_path, recipe):
 
 def test_a_killed_command_continues(tiny_basis, tmp_path):
     write_basis(tiny_basis, tmp_path / "basis")
-    options = ["--basis", str(tmp_path / "basis"), "--number", "500", "--batch", "16", "--seed", "4"]
+    options = ["--basis", str(tmp_path / "basis"), "--number", "2000", "--batch", "16", "--seed", "4"]
     command = [sys.executable, "-m", "fsl_mrs_dl.cli.main", "generate", *options, "--output"]
     killed = tmp_path / "killed.h5"
-    for share in (0.2, 0.5):
+    for share in (0.1, 0.4):
         process = subprocess.Popen([*command, str(killed)], stderr=subprocess.PIPE)
         text = b""
-        while process.poll() is None and not _shown(text) >= share * 500:
+        while process.poll() is None and not _shown(text) >= share * 2000:
             text += process.stderr.read1(200)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, text
         process.stderr.close()
         with h5py.File(killed) as file:
-            assert share * 500 <= 16 * file["finished"][0] < 500
+            assert share * 2000 <= 16 * file["finished"][0] < 2000
     subprocess.run([*command, str(killed)], check=True, capture_output=True)
     subprocess.run([*command, str(tmp_path / "whole.h5")], check=True, capture_output=True)
     assert_same(killed, tmp_path / "whole.h5")
@@ -84,7 +84,7 @@ def test_a_killed_command_continues(tiny_basis, tmp_path):
 
 def _shown(text):
     """The last number of finished scans in the text of a progress bar."""
-    numbers = [part.split(b"/500")[0].split(b"|")[-1].strip() for part in text.split(b"\r") if b"/500 [" in part]
+    numbers = [part.split(b"/2000")[0].split(b"|")[-1].strip() for part in text.split(b"\r") if b"/2000 [" in part]
     return int(numbers[-1]) if numbers else 0
 
 
