@@ -9,15 +9,24 @@ from pathlib import Path
 from .errors import OutputError
 
 
-def check_free(path, overwrite=False):
+def check_free(path, overwrite=False, inputs=()):
     """The absolute path of an output folder, once it is known that it may be made or replaced.
 
     Long commands call it before their work; `whole_folder` does so itself.
 
+    Args:
+        path: output folder.
+        overwrite: whether an existing folder may be replaced.
+        inputs: paths (or None) that the command reads and that must not be replaced with the folder.
+
     Raises:
-        OutputError: the path exists and may not be replaced.
+        OutputError: the path exists and may not be replaced, or replacing it would remove an input.
     """
     target = Path(os.path.realpath(Path(path).expanduser()))
+    for given in filter(None, inputs):
+        source = Path(os.path.realpath(Path(given).expanduser()))
+        if target == source or target in source.parents:
+            raise OutputError(f"The output folder {target} holds the input {given}; choose another name.")
     if not os.path.lexists(target):
         return target
     if not target.is_dir():
@@ -61,7 +70,10 @@ def whole_folder(path, overwrite=False):
             raise OutputError(
                 f"The output folder {target} cannot be made ({exc.strerror}); choose one where you may write."
             ) from exc
-        yield part
+        try:
+            yield part
+        except OSError as exc:
+            raise OutputError(f"{target} cannot be written ({exc}); free space or choose another place.") from exc
         _put_in_place(part, target, overwrite)
     finally:
         shutil.rmtree(part, ignore_errors=True)

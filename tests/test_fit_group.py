@@ -10,6 +10,7 @@ from .test_fit_quantify import CONTENTS, scan_of
 
 def test_names_are_unique_and_without_endings():
     assert unique_names(["a/s.nii.gz", "b/s.nii.gz", "c/t.nii", "s.nii"]) == ["s", "s_2", "t", "s_3"]
+    assert unique_names(["x/a", "x/a_2", "y/a"]) == ["a", "a_2", "a_3"]
 
 
 def test_a_row_for_each_scan_and_metabolite(tiny_model, tiny_basis, tmp_path):

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from fsl_mrs_dl.errors import OutputError
-from fsl_mrs_dl.folders import whole_folder
+from fsl_mrs_dl.folders import check_free, whole_folder
 
 
 def names(folder):
@@ -68,3 +68,17 @@ def test_unwritable_parent_is_an_output_error(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(OutputError, match="cannot be made"), whole_folder(tmp_path / "out"):
         pytest.fail("the block must not run")
+
+
+def test_an_output_that_holds_an_input_is_refused(tmp_path):
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "scans" / "a.nii.gz").write_bytes(b"x")
+    with pytest.raises(OutputError, match="holds the input"):
+        check_free(tmp_path / "scans", True, [None, tmp_path / "scans" / "a.nii.gz"])
+    assert check_free(tmp_path / "other", True, [tmp_path / "scans" / "a.nii.gz"]) == tmp_path / "other"
+
+
+def test_a_disk_that_cannot_be_written_is_an_output_error(tmp_path):
+    with pytest.raises(OutputError, match="No space"), whole_folder(tmp_path / "out"):
+        raise OSError(28, "No space left on device")
+    assert not (tmp_path / "out").exists()

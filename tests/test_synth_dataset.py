@@ -74,3 +74,9 @@ def test_what_cannot_be_seen_is_left_out(tiny_basis):
     whole = Stream(tiny_basis, PUBLISHED, batch=8)[0]
     assert (batch.draw.concentrations[:, 0] == 0).all()
     assert torch.equal(batch.draw.concentrations[:, 1:], whole.draw.concentrations[:, 1:])
+
+
+def test_a_batch_moves_whole(tiny_basis):
+    moved = Stream(tiny_basis, PHANTOM, batch=2)[0].to("meta")
+    tensors = [moved.measured, moved.clean, *(one for one in vars(moved.draw).values() if isinstance(one, torch.Tensor))]
+    assert len(tensors) > 20 and all(one.device.type == "meta" for one in tensors)

@@ -1,5 +1,6 @@
 """fsl_mrs_dl fit: quantify scans with a trained model (the default command)."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -37,7 +38,8 @@ def run(args):
         raise ConfigError("Give either --data SCAN [SCAN ...], or --edit_on and --edit_off together.")
     if args.mask:
         return _imaging(args)
-    check_free(Path(args.output), args.overwrite)
+    inputs = [*(args.data or ()), args.edit_on, args.edit_off, args.mask, args.h2o, *(args.basis or ()), args.model]
+    check_free(Path(args.output), args.overwrite, inputs)
     host = fit_host.HostSteps(args)
     options = {"internal_ref": args.internal_ref and tuple(args.internal_ref), "ppm_limits": tuple(args.ppmlim)}
     quantifier = Quantifier(args.model, args.basis, combine=[tuple(names) for names in args.combine], **options)
@@ -100,6 +102,7 @@ def _many(quantifier, host, args):
                 result.write(folder / name, args.report)
             except FslMrsDlError as exc:
                 failures.append(f"{path}: {' '.join(str(exc).split())}")
+                shutil.rmtree(folder / name, ignore_errors=True)
                 continue
             results.append((name, result))
         if not results:

@@ -41,7 +41,9 @@ def run(args):
     from ..synth.priors import recipe_named
     from ..train.loop import TrainConfig, train
 
-    check_free(Path(args.output), args.overwrite)
+    target = check_free(Path(args.output), args.overwrite, [*(args.basis or ()), args.pool, args.data, args.config])
+    work_dir = target.with_name(f"{target.name}.training")
+    shutil.rmtree(work_dir, ignore_errors=True)
     basis = read_basis(args.basis or shipped_basis())
     check_basis(basis)
     scans = _stored(args)
@@ -64,14 +66,12 @@ def run(args):
     )
     values = read_json(args.config, "a network's configuration") if args.config else {}
     options = from_dict(network_classes(args.model)[1], values, args.config)
-    work_dir = Path(f"{args.output}.training")
     model = train(args.model, basis, recipe, plan, options, pool, work_dir, args.device, scans=scans)
-    model.card["name"] = Path(args.output).name
+    model.card["name"] = target.name
     if pool is not None:
         model.card["training"]["command of the pool"] = pool_command(pool, args.pool)
     model.card["training"]["command"] = command_line(args)
-    save_model(model, args.output, args.overwrite)
-    shutil.copy(work_dir / "metrics.csv", Path(args.output) / "metrics.csv")
+    save_model(model, target, args.overwrite, work_dir / "metrics.csv")
     shutil.rmtree(work_dir)
     print(error_table(model.card))
     return 0

@@ -24,6 +24,11 @@ def _with_mean(rows, names):
     return table
 
 
+def _by_name(prediction, names):
+    """Concentrations of a Prediction in the order of names."""
+    return prediction.concentrations[[prediction.names.index(name) for name in names]]
+
+
 def _index(pairs):
     """Index of (method, series) pairs."""
     return pd.MultiIndex.from_tuples(pairs, names=["method", "series"])
@@ -71,7 +76,7 @@ def phantom_table(models, basis, folder):
     groups = {"all": np.ones(len(series), bool)} | {name: series == name for name in dict.fromkeys(series)}
     rows, index = [], []
     for model in models:
-        found = [predict(model, scan, basis).concentrations for scan in tqdm(scans, model.name, leave=False, delay=1)]
+        found = [_by_name(predict(model, scan, basis), names) for scan in tqdm(scans, model.name, leave=False, delay=1)]
         for group, members in groups.items():
             rows.append(mean_absolute_error(np.array(found)[members], phantoms.truth[members]))
             index.append((model.name, group))

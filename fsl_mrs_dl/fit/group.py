@@ -6,16 +6,20 @@ from pathlib import Path
 RELATIVE, ABSOLUTE = ("relative_to_largest", "relative_to_sum", "raw"), ("molality", "molarity")
 """Columns of the concentrations; the absolute ones come last, where a scan has a water reference."""
 
+TABLE = "group.csv"
+"""Name of the table of all scans."""
+
 COLUMNS = ("scan", "file", "metabolite", *RELATIVE, "model", "weights_sha256", "versions")
 
 
 def unique_names(paths):
     """A folder name for each path: the file's name without its ending, numbered where it comes again."""
-    names, seen = [], {}
+    names, taken = [], {TABLE}
     for path in paths:
         name = Path(path).name.removesuffix(".gz").removesuffix(".nii") or "scan"
-        seen[name] = seen.get(name, 0) + 1
-        names.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
+        free = next(one for one in (name, *(f"{name}_{k}" for k in range(2, len(paths) + 3))) if one not in taken)
+        taken.add(free)
+        names.append(free)
     return names
 
 

@@ -102,6 +102,11 @@ NARROW_HZ = 0.75
 BROADENING_HZ = 2.0
 """Lorentzian width (Hz) that brings such a scan into the range of the training; its place there hardly matters."""
 
+BROADENED = (
+    f"The lines are about as narrow as the basis set's: the network was given the scan broadened by {BROADENING_HZ:g} Hz."
+)
+"""Note of such a scan."""
+
 
 def run_network(model, fids):
     """Concentrations and line parameters of prepared scans.
@@ -114,8 +119,8 @@ def run_network(model, fids):
         fids: (scan, condition, point) complex array on the model's time grid, referenced and phased.
 
     Returns:
-        concentrations (scan, metabolite) relative to the largest, and line (scan, 4) in the order and units of
-        `model.output.LINE_PARAMETERS`, both float64.
+        concentrations (scan, metabolite) relative to the largest; line (scan, 4) in the order and units of
+        `model.output.LINE_PARAMETERS`, both float64; and which scans were broadened (scan,), bool.
     """
     fids = torch.as_tensor(np.asarray(fids), dtype=torch.complex64)
     concentrations, line = _run(model, fids)
@@ -126,7 +131,7 @@ def run_network(model, fids):
         decay = torch.exp(-torch.pi * BROADENING_HZ * torch.arange(grid.points) * grid.dwell_s)
         concentrations[narrow], line[narrow] = _run(model, fids[narrow] * decay)
         line[narrow, lorentz] -= BROADENING_HZ
-    return concentrations.numpy(), line.numpy()
+    return concentrations.numpy(), line.numpy(), narrow.numpy()
 
 
 @torch.no_grad()
@@ -139,7 +144,7 @@ def _run(model, fids):
 
 def predict_prepared(model, prepared):
     """What the network says about a prepared scan, as a Prediction relative to the scan as it was read."""
-    concentrations, line = run_network(model, prepared.fids[None])
+    concentrations, line, narrow = run_network(model, prepared.fids[None])
     values = dict(zip(LINE_PARAMETERS, line[0]))
     return Prediction(
         names=model.config.metabolites,
@@ -148,6 +153,7 @@ def predict_prepared(model, prepared):
         gauss_hz=max(values["gauss_hz"], 0.0),
         shift_hz=values["shift_hz"] + prepared.shift_hz,
         phase_rad=values["phase_rad"] + prepared.phase_rad,
+        notes=(BROADENED,) if narrow[0] else (),
     )
 
 
@@ -209,7 +215,7 @@ class BatchPredictor:
         shift_hz, phase_rad, notes = self._aligner.find(fids[:, 0])
         aligned = self._aligner.remove(fids, shift_hz[:, None], phase_rad[:, None])
         dwell_s = grid.dwell_s * grid.centre_hz / self._centre_hz  # as scan.resample_scan
-        concentrations, line = run_network(self._model, axes.resample(aligned, self._dwell_s, dwell_s, grid.points))
+        concentrations, line, _ = run_network(self._model, axes.resample(aligned, self._dwell_s, dwell_s, grid.points))
         values = dict(zip(LINE_PARAMETERS, line.T))
         found = Predictions(
             concentrations=concentrations,

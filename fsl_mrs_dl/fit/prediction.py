@@ -20,6 +20,7 @@ class Prediction:
         gauss_hz: Gaussian FWHM that the scan has beyond the basis (Hz), not negative.
         shift_hz: how far the scan stands above the basis (Hz, positive to higher ppm).
         phase_rad: zero-order phase of the scan (rad): scan = model * exp(1j * phase_rad).
+        notes: what there is to say about the estimate.
     """
 
     names: tuple
@@ -28,6 +29,7 @@ class Prediction:
     gauss_hz: float
     shift_hz: float
     phase_rad: float
+    notes: tuple = ()
 
     def __post_init__(self):
         object.__setattr__(self, "names", tuple(self.names))

@@ -32,7 +32,7 @@ class Quantifier:
         """Result of one Scan."""
         prepared = prepare(self.model, scan, self.basis)
         prediction = predict_prepared(self.model, prepared)
-        return make_result(scan.with_notes(*prepared.notes), self.basis, prediction, self.model, **self.options)
+        return make_result(scan.with_notes(*prepared.notes, *prediction.notes), self.basis, prediction, self.model, **self.options)
 
 
 def quantify(scans, model="yae", basis=None, edit_order=None, **options):

@@ -220,5 +220,6 @@ def make_result(scan, basis, prediction, model, internal_ref=None, combine=(), p
             )
     qualities = {key: measure_quality(fit) for key, fit in fits.items()}
     result = Result(scan, prediction, fits, qualities, basis, model, internal_ref, tuple(combine))
-    # Wrong names among the options show here, before anything is written.
-    return result if result.contents else None
+    # Made now, so that wrong names among the options show before anything is written.
+    _ = result.contents
+    return result

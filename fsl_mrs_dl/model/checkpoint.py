@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -73,8 +74,14 @@ def build_network(config, options):
     return network_class(options, config.input.channels, config.input.bins, len(config.metabolites))
 
 
-def save_model(model, folder, overwrite=False):
+def save_model(model, folder, overwrite=False, metrics=None):
     """Write a model folder, whole or not at all.
+
+    Args:
+        model: TrainedModel.
+        folder: to make.
+        overwrite: whether an existing folder is replaced.
+        metrics: CSV file of the training to keep beside the model.
 
     Raises:
         OutputError: the folder exists and overwrite is off, or it cannot be written.
@@ -86,6 +93,8 @@ def save_model(model, folder, overwrite=False):
         save_file(weights, partial / "weights.safetensors")
         (partial / "card.json").write_text(json.dumps(model.card, indent=1) + "\n", encoding="utf-8")
         (partial / "card.md").write_text(card_text(model.card), encoding="utf-8")
+        if metrics is not None:
+            shutil.copyfile(metrics, partial / "metrics.csv")
 
 
 def shipped_models():
@@ -100,8 +109,9 @@ def load_model(name_or_folder):
         ModelError: there is no such model, or the folder's content is not a whole model.
     """
     folder = Path(name_or_folder)
-    if not folder.is_dir() and (SHIPPED / str(name_or_folder) / "config.json").is_file():
-        folder = SHIPPED / str(name_or_folder)
+    # A folder of that name here does not hide a shipped model; ./NAME is the folder.
+    if isinstance(name_or_folder, str) and name_or_folder in shipped_models():
+        folder = SHIPPED / name_or_folder
     if not folder.is_dir():
         raise ModelError(
             f"There is no model {str(name_or_folder)!r}: give the folder of one, or one of {', '.join(shipped_models())}."

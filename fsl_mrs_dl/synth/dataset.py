@@ -27,6 +27,11 @@ class Batch:
     clean: torch.Tensor
     draw: Draw
 
+    def to(self, device):
+        """The batch on a torch device."""
+        drawn = {name: one.to(device) if isinstance(one, torch.Tensor) else one for name, one in vars(self.draw).items()}
+        return Batch(self.measured.to(device), self.clean.to(device), Draw(**drawn))
+
 
 @dataclass(frozen=True)
 class Parts:

@@ -110,7 +110,7 @@ class Trainee(lightning.LightningModule):
 
     def training_step(self, index, _):
         """Loss on one batch of simulated scans."""
-        batch = self.scans[index]
+        batch = self.scans[index].to(self.device)
         channels, scale = network_input(batch.measured, self.config.input)
         truth = truth_of(batch, self.config.input, self.config.line, self.config.basis_linewidth_hz, scale)
         loss = self.network.loss(self.network(channels), truth)
@@ -248,7 +248,7 @@ def _card(network_name, config, basis, recipe, plan, pool, device):
     """The model card without its errors."""
     return {
         "name": network_name,
-        "purpose": recipe.purpose,
+        "purpose": f"{recipe.purpose} They are {', '.join(config.metabolites)} at {basis.centre_hz * 1e-6:.1f} MHz.",
         "not_for": recipe.not_for,
         "training": {
             "network": network_name,

@@ -40,11 +40,12 @@ def simulated_errors(network, config, stream, batches):
     Returns:
         (metabolite,) float64 tensor.
     """
+    device = next(network.parameters()).device
     total, count = 0.0, 0
     for index in batches:
-        batch = stream[index]
+        batch = stream[index].to(device)
         channels, _ = network_input(batch.measured, config)
         estimate = to_largest(network(channels).fractions)
         error = (estimate - to_largest(batch.draw.concentrations)).abs()
         total, count = total + error.double().sum(0), count + len(error)
-    return total / count
+    return (total / count).cpu()
