@@ -4,7 +4,7 @@ from .fit_examples import CENTRE_HZ, example_basis, example_prediction, example_
 
 from fsl_mrs_dl import axes
 from fsl_mrs_dl.fit.physics import fit_voigt
-from fsl_mrs_dl.fit.quality import measure_quality, noise_points
+from fsl_mrs_dl.fit.quality import measure, measure_quality, noise_points
 
 
 def fit_of(prediction, noise, spectrum=0, points=4096, dwell_s=1 / 4000):
@@ -68,15 +68,43 @@ def test_narrow_band_takes_noise_from_its_ends():
     assert noise.sum() == 100 and noise[:50].all() and noise[-50:].all()
 
 
-@pytest.mark.with_fsl_mrs
-def test_host_measures_the_same():
+@pytest.fixture
+def fresh_host(monkeypatch):
+    """FSL-MRS as it is in a new process.
+
+    FSL-MRS 2.4.11 writes the band edges of the first spectrum that it measures into its table of noise regions;
+    all later spectra of the process get their noise from these, also those of a wider band.
+    """
+    constants = pytest.importorskip("fsl_mrs.utils.constants", reason="needs FSL-MRS", exc_type=ImportError)
     pytest.importorskip("fsl_mrs.utils.results", reason="needs an importable FSL-MRS", exc_type=ImportError)
-    fit = fit_of(example_prediction(lorentz_hz=4.0, gauss_hz=3.0), noise=0.3)
-    quality = measure_quality(fit)
+    monkeypatch.setitem(constants.NOISE_REGION, "1H", ([None, -2], [10, None]))
+
+
+def host_measures(fit):
+    """(metabolite,) SNR and FWHM, and SNR of the spectrum, by FSL-MRS."""
     basis = example_basis(8192, fit.dwell_s).keep(fit.names).spectrum("edit_off")
     host = host_result(fit, host_mrs(fit.data, basis, fit.names, fit.dwell_s))
-    snr, fwhm = (values.to_numpy() for values in host.getQCParams())
-    assert (fwhm > 0).all()  # else FSL-MRS filters with a width of 0
+    snr, fwhm_hz = (values.to_numpy() for values in host.getQCParams())
+    return snr, fwhm_hz, host.SNR.spectrum
+
+
+@pytest.mark.with_fsl_mrs
+def test_host_measures_the_same(fresh_host):
+    # Neither of the two deliberate differences of `quality` shows here: no oversampling, all widths found.
+    fit = fit_of(example_prediction(lorentz_hz=4.0, gauss_hz=3.0), noise=0.3)
+    quality = measure_quality(fit)
+    snr, fwhm_hz, spectrum_snr = host_measures(fit)
+    assert (fwhm_hz > 0).all()  # else FSL-MRS filters with a width of 0
     np.testing.assert_allclose(quality.snr, snr, rtol=1e-6)
-    np.testing.assert_allclose(quality.fwhm_hz, fwhm, rtol=1e-6)
-    assert quality.spectrum_snr == pytest.approx(host.SNR.spectrum, rel=1e-6)
+    np.testing.assert_allclose(quality.fwhm_hz, fwhm_hz, rtol=1e-6)
+    assert quality.spectrum_snr == pytest.approx(spectrum_snr, rel=1e-6)
+
+
+@pytest.mark.with_fsl_mrs
+@pytest.mark.parametrize("dwell_s", [1 / 2000, 1 / 4000])
+@pytest.mark.parametrize("lorentz_hz", [0.5, 4.0])
+def test_host_measures_the_same_by_its_own_rules(fresh_host, dwell_s, lorentz_hz):
+    fit = fit_of(example_prediction(lorentz_hz=lorentz_hz, gauss_hz=3.0), noise=0.3, dwell_s=dwell_s)
+    widths_hz = fit.lorentz_hz, fit.gauss_hz
+    found = measure(fit.data, fit.metabolite_fids, *widths_hz, fit.ppm, fit.window, fit.dwell_s, like_host=True)
+    np.testing.assert_allclose(found, host_measures(fit)[:2], rtol=1e-6)
