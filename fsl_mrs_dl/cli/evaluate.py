@@ -17,21 +17,21 @@ def run(args):
     """Print a table for each kind of scans asked for."""
     import pandas as pd
 
-    from ..basis.basis_set import read_basis, shipped_basis
     from ..errors import ConfigError
     from ..evaluate.tables import phantom_table, read_errors, simulated_table
+    from ..fit.quantify import basis_for
     from ..model.checkpoint import load_model
 
     if not args.scans and not args.simulated:
         raise ConfigError("Nothing to evaluate: give --scans FOLDER, --simulated NUMBER or both.")
-    basis = read_basis(args.basis or shipped_basis())
     models = [load_model(name) for name in args.models]
+    bases = [basis_for(model, args.basis) for model in models]
     tables = {}
     if args.simulated:
         title = f"{args.simulated} simulated spectra at the published conditions"
-        tables[title] = simulated_table(models, basis, args.simulated, args.seed)
+        tables[title] = simulated_table(models, bases, args.simulated, args.seed)
     if args.scans:
-        table = phantom_table(models, basis, args.scans)
+        table = phantom_table(models, bases, args.scans)
         tables[f"scans of {args.scans}"] = pd.concat([table, read_errors(args.beside, table)]) if args.beside else table
     for title, table in tables.items():
         print(f"Mean absolute errors (relative to the largest concentration), {title}:")

@@ -6,6 +6,7 @@ from tqdm import tqdm
 
 from ..errors import DataError
 from ..fit.predict import check_basis_fits, predict
+from ..fit.quantify import scan_for
 from ..fit.scan import read_scan
 from ..synth.dataset import Stream
 from ..synth.priors import PUBLISHED
@@ -34,36 +35,39 @@ def _index(pairs):
     return pd.MultiIndex.from_tuples(pairs, names=["method", "series"])
 
 
-def simulated_table(models, basis, number, seed):
+def simulated_table(models, bases, number, seed):
     """Errors at the published conditions (lines of 2 Hz, Gaussian noise up to 0.03), beside their bound.
 
     Args:
-        models: TrainedModels of the basis set.
-        basis: BasisSet.
+        models: TrainedModels.
+        bases: BasisSet of each.
         number: spectra; rounded up to whole batches.
         seed: of the spectra.
 
     Returns:
-        DataFrame with a row a model and one for the least-squares bound.
+        DataFrame with a row a model and one for the least-squares bound with the first model's spectra.
     """
-    stream = Stream(basis, PUBLISHED, seed, None, BATCH)
     batches = range(-(-number // BATCH))
+    names = models[0].config.metabolites
     rows = {}
-    for model in models:
+    for model, basis in zip(models, bases):
         check_basis_fits(model, basis)
-        rows[model.name] = simulated_errors(model.network, model.config.input, stream, batches).numpy()
+        own = model.config.metabolites
+        stream = Stream(basis.keep(own), PUBLISHED, seed, None, BATCH)
+        errors = simulated_errors(model.network, model.config.input, stream, batches)
+        rows[model.name] = errors[[own.index(name) for name in names]].numpy()
+    stream = Stream(bases[0].keep(names), PUBLISHED, seed, None, BATCH)
     bound = least_squares_errors(stream, models[0].config.input, batches)
-    table = _with_mean(list(rows.values()) + [bound.numpy()], models[0].config.metabolites)
+    table = _with_mean([*rows.values(), bound.numpy()], names)
     table.index = _index([(method, "all") for method in (*rows, "least-squares bound")])
     return table
 
-
-def phantom_table(models, basis, folder):
+def phantom_table(models, bases, folder):
     """Errors on scans of known contents, in all and by series.
 
     Args:
-        models: TrainedModels of the basis set.
-        basis: BasisSet.
+        models: TrainedModels.
+        bases: BasisSet of each; a model of one spectrum gets that spectrum of edited scans.
         folder: of the scans, with truth.csv.
 
     Returns:
@@ -75,8 +79,9 @@ def phantom_table(models, basis, folder):
     series = np.array(phantoms.series)
     groups = {"all": np.ones(len(series), bool)} | {name: series == name for name in dict.fromkeys(series)}
     rows, index = [], []
-    for model in models:
-        found = [_by_name(predict(model, scan, basis), names) for scan in tqdm(scans, model.name, leave=False, delay=1)]
+    for model, basis in zip(models, bases):
+        shown = tqdm(scans, model.name, leave=False, delay=1)
+        found = [_by_name(predict(model, scan_for(basis, scan), basis), names) for scan in shown]
         for group, members in groups.items():
             rows.append(mean_absolute_error(np.array(found)[members], phantoms.truth[members]))
             index.append((model.name, group))

@@ -2,7 +2,7 @@
 
 from os import PathLike
 
-from ..basis.basis_set import read_basis, shipped_basis
+from ..basis.basis_set import SUBFOLDERS, read_basis, shipped_basis
 from ..model.checkpoint import load_model
 from .predict import check_basis_fits, predict_prepared, prepare
 from .result import make_result
@@ -24,15 +24,45 @@ class Quantifier:
 
     def __init__(self, model="yae", basis=None, internal_ref=None, combine=(), ppm_limits=PPM_LIMITS):
         self.model = load_model(model)
-        self.basis = read_basis(basis or shipped_basis())
+        self.basis = basis_for(self.model, basis)
         check_basis_fits(self.model, self.basis)
         self.options = {"internal_ref": internal_ref, "combine": combine, "ppm_limits": ppm_limits}
 
     def __call__(self, scan):
         """Result of one Scan."""
+        scan = scan_for(self.basis, scan)
         prepared = prepare(self.model, scan, self.basis)
         prediction = predict_prepared(self.model, prepared)
-        return make_result(scan.with_notes(*prepared.notes, *prediction.notes), self.basis, prediction, self.model, **self.options)
+        noted = scan.with_notes(*prepared.notes, *prediction.notes)
+        return make_result(noted, self.basis, prediction, self.model, **self.options)
+
+
+def basis_for(model, path=None):
+    """The basis set of a model.
+
+    Args:
+        model: TrainedModel.
+        path: as `basis.basis_set.read_basis` takes it; where None, the shipped set, or for a model of one spectrum
+            the part of it (off, on, diff) that the model was trained with.
+
+    Returns:
+        BasisSet; whether it is the model's is for `predict.check_basis_fits` to say.
+    """
+    if path is None and len(model.config.conditions) == 1:
+        for part in (shipped_basis() / name for name in SUBFOLDERS.values()):
+            basis = read_basis(part)
+            if basis.fingerprint() == model.config.basis_fingerprint:
+                return basis
+    return read_basis(path or shipped_basis())
+
+
+def scan_for(basis, scan):
+    """The scan, or of an edited one the spectrum that a basis set of one spectrum (a folder off, on or diff) is for."""
+    folder = basis.folders[0]
+    spectra = {name: spectrum for spectrum, name in SUBFOLDERS.items()}
+    if scan.edited and len(basis.conditions) == 1 and folder is not None and folder.name in spectra:
+        return scan.single(spectra[folder.name])
+    return scan
 
 
 def quantify(scans, model="yae", basis=None, edit_order=None, **options):

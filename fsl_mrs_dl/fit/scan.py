@@ -79,6 +79,13 @@ class Scan:
         """Whether both edit conditions are there."""
         return self.conditions == EDITED
 
+    def single(self, spectrum):
+        """One spectrum of an edited scan, "edit_off", "edit_on" or "difference" (on - off), as a scan of its own."""
+        off, on = self.fids
+        fid = {"edit_off": off, "edit_on": on, "difference": on - off}[spectrum]
+        note = f"Only the {spectrum.replace('_', '-')} spectrum is used, by a model of one spectrum."
+        return replace(self, fids=fid[None], conditions=SINGLE, notes=(*self.notes, note))
+
     def with_notes(self, *notes):
         """The same scan with more notes."""
         return replace(self, notes=self.notes + notes)
