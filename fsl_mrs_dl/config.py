@@ -2,11 +2,14 @@
 
 import dataclasses
 import json
+import math
 import types
 import typing
 from pathlib import Path
 
 from .errors import ConfigError
+
+MAX_JSON_BYTES = 256 * 2**20
 
 
 def to_dict(config):
@@ -59,7 +62,10 @@ def _cast(hint, value, where):
             raise ConfigError(f"{where} must have {len(kinds)} values, not {len(value)}.")
         return tuple(_cast(kind, item, where) for kind, item in zip(kinds, value))
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as exc:
+            raise ConfigError(f"{where} is a number out of range.") from exc
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
         raise ConfigError(f"{where} must be {hint.__name__}, not {value!r}.")
     return value
@@ -71,17 +77,31 @@ def save(config, path):
 
 
 def read_json(path, what, error=ConfigError):
-    """The content of a JSON file; `error` saying `what` it should be where it is missing or not JSON."""
+    """The content of a JSON file.
+
+    Raises:
+        error: the file is missing, larger than `MAX_JSON_BYTES` or not JSON; it says `what` the file should be.
+    """
+    path = Path(path)
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise error(f"{path}: not {what} (larger than {MAX_JSON_BYTES // 2**20} MiB).")
+        text = path.read_text(encoding="utf-8")
     except OSError as exc:
         raise error(f"{path}: cannot be read as {what} ({exc.strerror}).") from exc
-    except (UnicodeDecodeError, json.JSONDecodeError) as exc:
+    except UnicodeDecodeError as exc:
+        raise error(f"{path}: not {what} (not JSON: {exc.reason}).") from exc
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as exc:
+        # A ValueError of its own is a number of too many digits, a RecursionError lists within lists without end.
         raise error(f"{path}: not {what} (not JSON: {exc}).") from exc
 
 
 def check_range(name, pair, low=None, high=None):
-    """Refuse a (low, high) pair that is not ascending or leaves its bounds."""
+    """Refuse a (low, high) pair that is not finite, not ascending or leaves its bounds."""
+    if not all(map(math.isfinite, pair)):
+        raise ConfigError(f"{name} must be a pair of finite numbers, not {pair}.")
     if pair[0] > pair[1] or (low is not None and pair[0] < low) or (high is not None and pair[1] > high):
         bounds = f" within [{low}, {high}]" if low is not None or high is not None else ""
         raise ConfigError(f"{name} must be an ascending pair{bounds}, not {pair}.")

@@ -45,9 +45,27 @@ def test_what_does_not_fit_is_named(values, words):
         config.from_dict(Outer, values)
 
 
+def test_ranges_are_finite_and_ascending():
+    config.check_range("x", (1.0, 2.0), 1.0, 2.0)
+    for pair in ((2.0, 1.0), (0.5, 2.0), (1.0, 2.5), (float("nan"), 2.0), (1.0, float("inf"))):
+        with pytest.raises(ConfigError, match="x must be"):
+            config.check_range("x", pair, 1.0, 2.0)
+
+
+def test_a_huge_file_is_not_read(tmp_path, monkeypatch):
+    (tmp_path / "c.json").write_text("[1, 2, 3]")
+    monkeypatch.setattr(config, "MAX_JSON_BYTES", 5)
+    with pytest.raises(ModelError, match="not a test .larger"):
+        config.read_json(tmp_path / "c.json", "a test", ModelError)
+
+
 def test_a_broken_file_is_named(tmp_path):
     (tmp_path / "c.json").write_text("{")
     with pytest.raises(ModelError, match="not a test"):
         config.read_json(tmp_path / "c.json", "a test", ModelError)
+    for content in (b"\xff\xfe\x00", b"[" * 100_000, b"1" * 5000):
+        (tmp_path / "c.json").write_bytes(content)
+        with pytest.raises(ModelError, match="not a test"):
+            config.read_json(tmp_path / "c.json", "a test", ModelError)
     with pytest.raises(ConfigError, match="cannot be read"):
         config.read_json(tmp_path / "none.json", "a test")

@@ -5,8 +5,10 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from fsl_mrs_dl.errors import ModelError, OutputError
+from fsl_mrs_dl.model import checkpoint
 from fsl_mrs_dl.model.checkpoint import load_model, save_model
 
 
@@ -56,6 +58,72 @@ def unknown_option(folder):
     values = json.loads((folder / "config.json").read_text())
     values["options"]["depth"] = 9
     (folder / "config.json").write_text(json.dumps(values))
+
+
+def changed(**values):
+    """A spoiler that sets values of config.json, named by their path as a__b__c."""
+
+    def spoil(folder):
+        content = json.loads((folder / "config.json").read_text())
+        for name, value in values.items():
+            *parents, last = name.split("__")
+            place = content
+            for parent in parents:
+                place = place[parent]
+            place[last] = value
+        (folder / "config.json").write_text(json.dumps(content))
+
+    return spoil
+
+
+def nan_weights(folder):
+    path = folder / "weights.safetensors"
+    weights = load_file(path)
+    next(iter(weights.values())).flatten()[0] = float("nan")
+    save_file(weights, path)
+
+
+@pytest.mark.parametrize(
+    "spoil, words",
+    [
+        (changed(model__input__points=10**13), "points must be at most"),
+        (changed(model__input__points=2**20, model__input__ppm=[-50, 50]), "at most 65536 points"),
+        (changed(model__input__centre_hz=float("inf")), "finite"),
+        (changed(model__input__centre_hz=10**400), "out of range"),
+        (changed(options__encoder=[10**9]), "encoder must be at least 1 and at most"),
+        (changed(options__encoder=[8] * 1000), "at most 64 layers"),
+        (changed(options__encoder=[2**16, 2**16]), "weights, at most"),
+        (changed(options__quantifier=0), "quantifier must be at least 1"),
+        (changed(options__reconstruction_weight=float("nan")), "reconstruction_weight"),
+        (changed(model__network="cnn", options={"filters": [10**9], "kernels": [3], "strides": [1]}), "filters"),
+        (changed(model__line__half_range=[1, 1, 0, 1]), "half_range"),
+        (changed(model__line__half_range=[1, 1, float("inf"), 1]), "half_range"),
+        (changed(model__line__centre=[1, 1, float("nan"), 1]), "centre"),
+        (changed(model__conditions=["edit_on", "edit_off"]), "conditions must be"),
+        (changed(model__conditions=["single"]), "1 conditions are named"),
+        (changed(model__metabolites=[]), "metabolites must be"),
+        (changed(model__metabolites=["Cr", "GABA", "Cr"]), "metabolites must be"),
+        (changed(model__metabolites=["Cr", "GABA", " "]), "metabolites must be"),
+        (changed(model__basis_linewidth_hz=float("nan")), "basis_linewidth_hz"),
+        (lambda folder: (folder / "card.json").write_text("[1]"), "card is a JSON object"),
+        (lambda folder: (folder / "card.json").write_text("[" * 100_000), "model card"),
+        (nan_weights, "NaN"),
+    ],
+)
+def test_foreign_folders_are_refused(folder, spoil, words):
+    spoil(folder)
+    with pytest.raises(ModelError, match=words) as caught:
+        load_model(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_network_without_room_is_refused(folder, monkeypatch):
+    def fail(config, options):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory\nmore")
+
+    monkeypatch.setattr(checkpoint, "build_network", fail)
+    with pytest.raises(ModelError, match="cannot be built here .*allocate memory.*[.]$"):
+        load_model(folder)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from ..basis.basis_files import MAX_METABOLITES
+from ..basis.basis_set import EDITED, SINGLE
 from ..config import from_dict, read_json, to_dict
 from ..errors import ConfigError, ModelError
 from ..folders import whole_folder
@@ -20,6 +23,9 @@ from .output import LineScale
 
 SHIPPED = Path(__file__).parent.parent / "models"
 """The folder of the models that come with the package."""
+
+MAX_WEIGHTS = 2**28
+"""Numbers in the largest network that is built (1 GiB)."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,20 @@ class ModelConfig:
     line: LineScale
     basis_fingerprint: str
     basis_linewidth_hz: float
+
+    def __post_init__(self):
+        if self.conditions not in (EDITED, SINGLE):
+            raise ConfigError(f"conditions must be {list(EDITED)} or {list(SINGLE)}, not {list(self.conditions)}.")
+        if len(self.conditions) != self.input.conditions:
+            raise ConfigError(f"{len(self.conditions)} conditions are named, but the input has {self.input.conditions}.")
+        names = self.metabolites
+        if not 1 <= len(names) <= MAX_METABOLITES or len(set(names)) != len(names) or not all(map(str.strip, names)):
+            raise ConfigError(
+                f"metabolites must be 1 to {MAX_METABOLITES} different names, none of them empty, not "
+                f"{str(list(names))[:80]}."
+            )
+        if not 0 <= self.basis_linewidth_hz < math.inf:
+            raise ConfigError(f"basis_linewidth_hz must be 0 or more, not {self.basis_linewidth_hz}.")
 
 
 @dataclass(frozen=True)
@@ -72,6 +92,14 @@ def build_network(config, options):
     """An untrained network of a ModelConfig and the network's own configuration."""
     network_class, _ = network_classes(config.network)
     return network_class(options, config.input.channels, config.input.bins, len(config.metabolites))
+
+
+def _check_size(config, options):
+    """Refuse a network of more than `MAX_WEIGHTS` numbers, without making any of them."""
+    with torch.device("meta"):
+        number = sum(weights.numel() for weights in build_network(config, options).parameters())
+    if number > MAX_WEIGHTS:
+        raise ConfigError(f"This network has {number} weights, at most {MAX_WEIGHTS} are allowed.")
 
 
 def save_model(model, folder, overwrite=False, metrics=None):
@@ -122,12 +150,18 @@ def load_model(name_or_folder):
     try:
         config = from_dict(ModelConfig, values["model"], f"{folder}/config.json")
         options = from_dict(network_classes(config.network)[1], values["options"], f"{folder}/config.json")
+        _check_size(config, options)
         network = build_network(config, options)
     except ConfigError as exc:
         raise ModelError(f"{exc} Train the model anew or take one of this version.") from exc
+    except (RuntimeError, MemoryError) as exc:
+        reason = (str(exc).splitlines() or [type(exc).__name__])[0]
+        raise ModelError(f"{folder}/config.json: this network cannot be built here ({reason}).") from exc
     weights_file = folder / "weights.safetensors"
     _load_weights(network, weights_file)
     card = read_json(folder / "card.json", "a model card", ModelError)
+    if not isinstance(card, dict):
+        raise ModelError(f"{folder}/card.json: a model card is a JSON object, not {type(card).__name__}.")
     digest = hashlib.sha256(weights_file.read_bytes()).hexdigest()
     return TrainedModel(folder.resolve().name, config, options, network.eval(), card, digest)
 
@@ -135,11 +169,10 @@ def load_model(name_or_folder):
 def _load_weights(network, path):
     """Put the weights of a file into a network; ModelError where they do not fit it."""
     try:
-        weights = load_file(path)
-        network.load_state_dict(weights)
+        network.load_state_dict(load_file(path))
     except (OSError, SafetensorError) as exc:
         raise ModelError(f"{path}: missing or not a safetensors file; copy the model folder anew.") from exc
     except RuntimeError as exc:
         raise ModelError(f"{path}: these weights do not fit the model's configuration; copy the folder anew.") from exc
-    if not all(torch.isfinite(tensor).all() for tensor in weights.values()):
+    if not all(torch.isfinite(tensor).all() for tensor in network.state_dict().values()):
         raise ModelError(f"{path}: the weights hold NaN or infinity; copy the model folder anew.")

@@ -10,7 +10,7 @@ from torch import nn
 
 from ..config import check_range
 from ..errors import ConfigError
-from .output import Output, Quantifier, quantification_loss
+from .output import Output, Quantifier, check_layers, quantification_loss
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,9 @@ class CnnConfig:
     def __post_init__(self):
         if not self.filters or not len(self.filters) == len(self.kernels) == len(self.strides):
             raise ConfigError("filters, kernels and strides must be lists of the same length, at least 1.")
-        if min((*self.filters, *self.kernels, *self.strides, self.dense)) < 1:
-            raise ConfigError("filters, kernels, strides and dense must be at least 1.")
+        for name in ("filters", "kernels", "strides"):
+            check_layers(name, getattr(self, name))
+        check_layers("dense", (self.dense,))
         check_range("dropout", (self.dropout, self.dropout), 0.0, 0.9)
 
 

@@ -1,5 +1,6 @@
 """Scan to network input: one function for training spectra and for scans."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -8,6 +9,9 @@ import torch
 
 from .. import axes
 from ..errors import ConfigError
+
+MAX_POINTS = 2**20
+MAX_BINS = 2**16
 
 
 @dataclass(frozen=True)
@@ -30,8 +34,14 @@ class InputConfig:
     def __post_init__(self):
         if self.conditions not in (1, 2):
             raise ConfigError(f"conditions must be 1 or 2, not {self.conditions}.")
+        if not all(map(math.isfinite, (self.dwell_s, self.centre_hz, *self.ppm))):
+            raise ConfigError(f"dwell_s, centre_hz and ppm must be finite numbers in {self}.")
         if not (self.points > 0 and self.dwell_s > 0 and self.centre_hz > 0 and self.ppm[0] < self.ppm[1]):
             raise ConfigError(f"points, dwell_s and centre_hz must be positive and ppm ascending in {self}.")
+        if self.points > MAX_POINTS:
+            raise ConfigError(f"points must be at most {MAX_POINTS}, not {self.points}.")
+        if self.bins > MAX_BINS:
+            raise ConfigError(f"A network sees at most {MAX_BINS} points of a spectrum, not {self.bins}; narrow ppm.")
         if self.bins < 8:
             raise ConfigError(f"Only {self.bins} points lie between {self.ppm[0]} and {self.ppm[1]} ppm; at least 8 must.")
 

@@ -6,8 +6,23 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from ..errors import ConfigError
+
 LINE_PARAMETERS = ("lorentz_hz", "gauss_hz", "shift_hz", "phase_rad")
 """The line parameters that every network estimates beside the concentrations, in this order."""
+
+MAX_UNITS = 2**16
+MAX_LAYERS = 64
+"""Bounds of a layer's units and of the number of layers: a configuration may come from a foreign folder."""
+
+
+def check_layers(name, sizes):
+    """Refuse a list of more layers, or of larger or smaller ones, than a network may have."""
+    if len(sizes) > MAX_LAYERS:
+        raise ConfigError(f"{name} must list at most {MAX_LAYERS} layers, not {len(sizes)}.")
+    wrong = [size for size in sizes if not 1 <= size <= MAX_UNITS]
+    if wrong:
+        raise ConfigError(f"{name} must be at least 1 and at most {MAX_UNITS}, not {wrong[0]}.")
 
 
 @dataclass(frozen=True)
@@ -16,6 +31,13 @@ class LineScale:
 
     centre: tuple[float, float, float, float]
     half_range: tuple[float, float, float, float]
+
+    def __post_init__(self):
+        # Also refuses NaN, and what single precision takes for 0 or infinity.
+        if len(self.centre) != 4 or not all(abs(value) < 1e6 for value in self.centre):
+            raise ConfigError(f"centre must be 4 numbers between -1e6 and 1e6, not {self.centre}.")
+        if len(self.half_range) != 4 or not all(1e-6 < value < 1e6 for value in self.half_range):
+            raise ConfigError(f"half_range must be 4 numbers between 1e-6 and 1e6, not {self.half_range}.")
 
     def normalise(self, values):
         """(batch, 4) in Hz and rad to about [-1, 1]."""

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from ..config import check_range
 from ..errors import ConfigError
-from .output import Output, Quantifier, quantification_loss
+from .output import Output, Quantifier, check_layers, quantification_loss
 
 ACTIVATIONS = {"gelu": nn.GELU, "relu": nn.ReLU, "tanh": nn.Tanh}
 
@@ -37,11 +37,15 @@ class YaeConfig:
     reconstruction_weight: float = 0.2
 
     def __post_init__(self):
-        if not self.encoder or min((*self.encoder, *self.decoder, self.quantifier)) < 1:
-            raise ConfigError("Encoder, decoder and quantifier layers must have at least one unit each.")
+        if not self.encoder:
+            raise ConfigError("encoder must list the units of at least one layer.")
+        for name in ("encoder", "decoder"):
+            check_layers(name, getattr(self, name))
+        check_layers("quantifier", (self.quantifier,))
         if self.activation not in ACTIVATIONS:
             raise ConfigError(f"activation must be one of {', '.join(ACTIVATIONS)}, not {self.activation!r}.")
         check_range("dropout", (self.dropout, self.dropout), 0.0, 0.9)
+        check_range("reconstruction_weight", (self.reconstruction_weight, self.reconstruction_weight), 0.0)
 
 
 class Yae(nn.Module):
