@@ -8,6 +8,7 @@ import pytest
 from fsl_mrs_dl import axes
 from fsl_mrs_dl.basis.basis_set import BasisSet
 from fsl_mrs_dl.errors import BasisError, DataError
+from fsl_mrs_dl.fit import align as align_module
 from fsl_mrs_dl.fit.align import Aligner, align
 from fsl_mrs_dl.fit.scan import Scan, read_scan
 
@@ -194,3 +195,18 @@ def test_many_scans_are_aligned_as_one_by_one(basis):
     for scan, *found in zip(scans, shifts_hz, phases_rad, notes):
         aligned, shift_hz, phase_rad = align(scan, basis)
         assert (*found[:2],) == pytest.approx((shift_hz, phase_rad), abs=1e-6) and found[2] == aligned.notes
+
+
+def test_what_is_kept_between_scans_changes_nothing(basis):
+    other = basis.keep(["Glu", "NAA"])
+    kinds = [(basis, 2048), (other, 2048), (basis, 1024)]
+    scans = [acquire(SOLUTION, 4.0, 0.05 * seed, seed, 15, seed=seed) for seed in range(2)]
+    cases = [(Scan(scan.fids[:, :points], EDITED, 5e-4, CENTRE_HZ), kind) for scan in scans for kind, points in kinds]
+    fresh = []
+    for scan, kind in cases:
+        align_module._problem.cache_clear()
+        fresh.append(align(scan, kind)[1:])
+    align_module._problem.cache_clear()
+    assert [align(scan, kind)[1:] for scan, kind in cases] == fresh
+    found = align_module._problem.cache_info()
+    assert (found.misses, found.hits) == (len(kinds), len(cases) - len(kinds)) and found.maxsize is not None

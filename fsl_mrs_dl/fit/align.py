@@ -9,6 +9,7 @@ is high in tissue and stands next to creatine.
 """
 
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -82,17 +83,8 @@ class Aligner:
         self._times_s = axes.time_axis(scan.points, scan.dwell_s)
         self._frequency_ratio = scan.centre_hz / basis.centre_hz
         self._dwell_s = scan.dwell_s
-        self._limit_hz = MAX_SHIFT_PPM * 1e-6 * basis.centre_hz
         points = min(basis.points, int(np.ceil(scan.points * scan.dwell_s / basis.dwell_s)))
-        ppm = axes.ppm_axis(points, basis.dwell_s, basis.centre_hz)
-        band = np.flatnonzero((ppm > BAND_PPM[0]) & (ppm < BAND_PPM[1]))
-        nuisance = _nuisance(points, basis.dwell_s, basis.centre_hz, band)
-        fids = basis.spectrum(scan.conditions[0])[:, :points]
-        if CHOLINES.isdisjoint(basis.names):
-            rate = 2j * np.pi * axes.ppm_to_hz(CHOLINE_PPM, basis.centre_hz) - np.pi * max(basis.linewidth_hz, 1.0)
-            choline = np.abs(fids).max() * np.exp(rate * axes.time_axis(points, basis.dwell_s))
-            fids = np.concatenate([fids, choline[None]])
-        self._problem = Problem(fids, nuisance, band, basis.dwell_s)
+        self._problem = _problem(basis, scan.conditions[0], points)
 
     def find(self, fids):
         """Shifts and phases of scans.
@@ -109,7 +101,7 @@ class Aligner:
         on_grid = axes.resample(fids, self._dwell_s, dwell_s, problem.basis.shape[-1])
         data = problem.clear(axes.fid_to_spectrum(on_grid)[..., problem.band])
         data = data / np.maximum(np.linalg.norm(data, axis=-1, keepdims=True), np.finfo(float).tiny)
-        line, shares = refine(problem, data, search(problem, data, self._limit_hz))
+        line, shares = refine(problem, data, search(problem, data))
         notes = [self._doubts(share, shift_hz) for share, shift_hz in zip(shares, line[:, 0])]
         phase_rad = -((-line[:, 2] + np.pi) % (2 * np.pi) - np.pi)
         return line[:, 0] * self._frequency_ratio, phase_rad, notes
@@ -126,7 +118,27 @@ class Aligner:
         free = 2 * len(problem.band) - 2 * problem.nuisance.shape[1] - fitted
         ratio = (share / fitted) / max((1 - share) / free, 1e-12)
         notes = (UNCERTAIN,) if ratio < CERTAIN_RATIO else ()
-        return notes + (FAR,) if abs(shift_hz) > 0.98 * self._limit_hz else notes
+        return notes + (FAR,) if abs(shift_hz) > 0.98 * problem.limit_hz else notes
+
+
+@lru_cache(maxsize=4)
+def _problem(basis, condition, points):
+    """Problem of a condition of a BasisSet (told apart by identity), kept for the scans that follow.
+
+    Args:
+        basis: BasisSet.
+        condition: name of the scans' first condition.
+        points: how many points of the basis last as long as the scans.
+    """
+    ppm = axes.ppm_axis(points, basis.dwell_s, basis.centre_hz)
+    band = np.flatnonzero((ppm > BAND_PPM[0]) & (ppm < BAND_PPM[1]))
+    nuisance = _nuisance(points, basis.dwell_s, basis.centre_hz, band)
+    fids = basis.spectrum(condition)[:, :points]
+    if CHOLINES.isdisjoint(basis.names):
+        rate = 2j * np.pi * axes.ppm_to_hz(CHOLINE_PPM, basis.centre_hz) - np.pi * max(basis.linewidth_hz, 1.0)
+        choline = np.abs(fids).max() * np.exp(rate * axes.time_axis(points, basis.dwell_s))
+        fids = np.concatenate([fids, choline[None]])
+    return Problem(fids, nuisance, band, basis.dwell_s, MAX_SHIFT_PPM * 1e-6 * basis.centre_hz)
 
 
 def _nuisance(points, dwell_s, centre_hz, band):

@@ -32,12 +32,14 @@ class Problem:
         nuisance: (band, term) orthonormal spectra of water's foot and baseline.
         band: (band,) indices of the spectrum.
         dwell_s: dwell time (s).
+        limit_hz: largest shift of the search (Hz).
     """
 
     basis: np.ndarray
     nuisance: np.ndarray
     band: np.ndarray
     dwell_s: float
+    limit_hz: float
 
     @property
     def bin_hz(self):
@@ -66,10 +68,38 @@ class Problem:
         return self.clear(axes.spectrum_points((amplitudes @ self.basis) * decay * self.times_s, self.band))
 
     @cached_property
-    def grid_templates(self):
-        """For every width of the grid: (metabolite, point) spectra without a shift, nuisances still in them."""
-        decay = self.decay(np.zeros(len(WIDTHS_HZ)), np.array(WIDTHS_HZ))
-        return [axes.fid_to_spectrum(self.basis * one) for one in decay]
+    def grid(self):
+        """Grid of the search, the same for all scans.
+
+        Returns:
+            places: (place, 2) shifts and widths (Hz), the shifts whole points of the spectrum; all of a width together.
+            templates: for every width, (shift, metabolite, band) cleared spectra, as those of `templates`.
+            roots: for every width, (shift, metabolite, metabolite), as of `normal`.
+        """
+        stride = max(int(1.0 / self.bin_hz), 1)
+        steps = np.arange(0, self.limit_hz / self.bin_hz + 1, stride).astype(int)
+        steps = np.concatenate([-steps[:0:-1], steps])
+        shifted = self.band - steps[:, None]
+        templates = []
+        for decay in self.decay(np.zeros(len(WIDTHS_HZ)), np.array(WIDTHS_HZ)):
+            spectra = axes.fid_to_spectrum(self.basis * decay)
+            templates.append(self.clear(np.moveaxis(spectra[:, shifted], 1, 0)))
+        places = np.array([(step * self.bin_hz, width_hz) for width_hz in WIDTHS_HZ for step in steps])
+        return places, templates, [_gram(spectra)[1] for spectra in templates]
+
+
+def _gram(templates):
+    """Products (..., metabolite, metabolite) of (..., metabolite, band) spectra, and their Cholesky factor."""
+    gram = (templates @ templates.conj().swapaxes(-1, -2)).real
+    count = gram.shape[-1]
+    ridge = 1e-6 * np.trace(gram, axis1=-2, axis2=-1) / count
+    gram = gram + ridge[..., None, None] * np.eye(count)
+    return gram, np.linalg.cholesky(gram)
+
+
+def _whiten(root, templates, data):
+    """Products of templates and data, see `normal`."""
+    return np.linalg.solve(root, templates.conj() @ data)
 
 
 def normal(templates, data):
@@ -84,12 +114,8 @@ def normal(templates, data):
         (..., metabolite, scan): at the phase p, amplitudes c leave 1 - |w|^2 + |root.T c - w|^2 of the data's
         energy, with w the real part of whitened exp(-i p).
     """
-    gram = (templates @ templates.conj().swapaxes(-1, -2)).real
-    count = gram.shape[-1]
-    ridge = 1e-6 * np.trace(gram, axis1=-2, axis2=-1) / count
-    gram = gram + ridge[..., None, None] * np.eye(count)
-    root = np.linalg.cholesky(gram)
-    return gram, root, np.linalg.solve(root, templates.conj() @ data)
+    gram, root = _gram(templates)
+    return gram, root, _whiten(root, templates, data)
 
 
 def _amplitudes(root, whitened, phase_rad):
@@ -99,28 +125,19 @@ def _amplitudes(root, whitened, phase_rad):
     return amplitudes, target @ target - left**2
 
 
-def search(problem, data, limit_hz):
+def search(problem, data):
     """Best (shift_hz, width_hz, phase_rad) of each scan on a grid of whole points of the spectrum.
 
     Args:
         problem: Problem.
         data: (scan, band) cleared spectra of norm 1.
-        limit_hz: largest shift (Hz).
 
     Returns:
         (scan, 3).
     """
-    stride = max(int(1.0 / problem.bin_hz), 1)
-    steps = np.arange(0, limit_hz / problem.bin_hz + 1, stride).astype(int)
-    steps = np.concatenate([-steps[:0:-1], steps])
-    shifted = problem.band - steps[:, None]
-    roots, whitened = [], []
-    for spectra in problem.grid_templates:
-        _, root, white = normal(problem.clear(np.moveaxis(spectra[:, shifted], 1, 0)), data.T)
-        roots.append(root)
-        whitened.append(white)
-    roots, whitened = np.concatenate(roots), np.concatenate(whitened)
-    places = np.array([(step * problem.bin_hz, width_hz) for width_hz in WIDTHS_HZ for step in steps])
+    places, templates, roots = problem.grid
+    whitened = np.concatenate([_whiten(root, spectra, data.T) for root, spectra in zip(roots, templates)])
+    roots = np.concatenate(roots)
     # With amplitudes of any sign the energy is (a + |b| cos(2 p - arg b)) / 2 in the phase p. Its largest value
     # bounds the share from above, so that few points need amplitudes of at least 0.
     energy, beat = np.sum(np.abs(whitened) ** 2, 1), np.sum(whitened**2, 1)
