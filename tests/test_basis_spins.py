@@ -79,5 +79,12 @@ def test_bad_tables_are_refused(tmp_path):
     path.write_text(json.dumps({"metabolites": {"A": [{"name": "A"}]}}))
     with pytest.raises(BasisError, match="not a table of spin systems"):
         load_systems(path)
-    with pytest.raises(BasisError, match="not a table of spin systems"):
+    with pytest.raises(BasisError, match="cannot be read as a table of spin systems"):
         load_systems(tmp_path / "none.json")
+    part = {"name": "A", "shifts_ppm": [1.0], "j_hz": [[0.0]], "scale_factor": "many"}
+    tables = [[1, 2], {"metabolites": [1]}, {"metabolites": {"A": 3}}, {"metabolites": {"A": [part]}}]
+    contents = [json.dumps(table).encode() for table in tables]
+    for content in (*contents, b"\xff\xfe\x00", b"[" * 100_000, b"7"):
+        path.write_bytes(content)
+        with pytest.raises(BasisError, match="not a table of spin systems"):
+            load_systems(path)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..axes import GYROMAGNETIC_HZ_PER_T, REFERENCE_PPM
+from ..config import read_json
 from ..errors import BasisError
 from .pulses import Pulse
 
@@ -49,8 +50,8 @@ class Block:
         if self.delay_s < -1e-12:
             raise BasisError(f"A delay cannot be negative, not {self.delay_s} s: the pulses overlap.")
         object.__setattr__(self, "delay_s", max(float(self.delay_s), 0.0))
-        if self.coherence is not None and self.coherence != int(self.coherence):
-            raise BasisError(f"A coherence order is a whole number or None, not {self.coherence}.")
+        if self.coherence is not None:
+            object.__setattr__(self, "coherence", _whole("A coherence order (if not None)", self.coherence))
 
     @property
     def axes_used(self):
@@ -95,7 +96,8 @@ class Sequence:
         extent = tuple(_floats(f"range of {axis}", row, 2) for axis, row in zip("xyz", self.extent_m, strict=True))
         object.__setattr__(self, "extent_m", extent)
         object.__setattr__(self, "blocks", tuple(self.blocks))
-        object.__setattr__(self, "resolution", tuple(int(number) for number in self.resolution))
+        object.__setattr__(self, "resolution", tuple(_whole("resolution", number) for number in self.resolution))
+        object.__setattr__(self, "points", _whole("Rx_Points", self.points))
         if self.nucleus not in GYROMAGNETIC_HZ_PER_T:
             raise BasisError(
                 f"Sequence {self.name}: nucleus {self.nucleus} is not simulated, "
@@ -203,19 +205,13 @@ class Sequence:
             return _read_fields(cls, fields)
         except KeyError as exc:
             raise BasisError(f"{source} has no field {exc}; a sequence description needs it.") from exc
-        except (TypeError, ValueError) as exc:
+        except (TypeError, ValueError, OverflowError) as exc:
             raise BasisError(f"{source}: {exc}") from exc
 
 
 def read_sequence(path):
     """Read a sequence description (or the one inside a simulated basis file) from JSON."""
-    try:
-        fields = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as exc:
-        raise BasisError(f"Cannot read the sequence {path}: {exc.strerror or exc}.") from exc
-    except ValueError as exc:
-        raise BasisError(f"{path} is not JSON ({exc}); a sequence description is a JSON file.") from exc
-    return Sequence.from_json(fields, str(path))
+    return Sequence.from_json(read_json(path, "a sequence description", BasisError), str(path))
 
 
 def write_sequence(sequence, path):
@@ -230,6 +226,8 @@ def _read_fields(cls, fields):
     gradient_t = _unit("GradUnits", fields.get("GradUnits", "T"), {"HZ": 1 / gamma} | _TESLA)
     metres = _unit("spaceUnits", fields.get("spaceUnits", "m"), _METRES)
     pulses = fields["RF"]
+    if not isinstance(pulses, list) or not all(isinstance(rf, dict) for rf in pulses):
+        raise ValueError("RF must be a list of objects, one a pulse.")
     lists = {name: list(fields[name]) for name in ("delays", "rephaseAreas", "CoherenceFilter")}
     for name, values in lists.items():
         if len(values) != len(pulses):
@@ -246,7 +244,7 @@ def _read_fields(cls, fields):
             phase_offset_rad=float(rf.get("phaseOffset", 0.0)),
             gradient_t_per_m=tuple(gradient_t * g for g in _floats("grad", rf["grad"], 3)),
             rephase_area_ts_per_m=tuple(gradient_t * a for a in _floats("rephaseAreas", area, 3)),
-            coherence=None if order in (None, "None") else int(order),
+            coherence=None if order in (None, "None") else order,
         )
         for rf, delay, area, order in zip(pulses, *lists.values(), strict=True)
     ]
@@ -256,7 +254,7 @@ def _read_fields(cls, fields):
         b0_t=float(fields["B0"]),
         nucleus=nucleus,
         centre_ppm=float(fields.get("centralShift", 0.0)),
-        points=int(_receiver(fields, "Points")),
+        points=_receiver(fields, "Points"),
         bandwidth_hz=float(_receiver(fields, "SW")),
         linewidth_hz=float(_receiver(fields, "LW")),
         receiver_phase_rad=float(_receiver(fields, "Phase")),
@@ -277,6 +275,14 @@ def _unit(field, unit, factors):
     if factor is None:
         raise ValueError(f"{field} {unit} is not known; use one of {', '.join(factors)} (in any case).")
     return factor
+
+
+def _whole(name, value):
+    """A number without a fraction as int."""
+    number = float(value)
+    if isinstance(value, bool) or not number.is_integer():
+        raise BasisError(f"{name} must be a whole number, not {value}.")
+    return int(number)
 
 
 def _floats(name, values, number):

@@ -6,15 +6,14 @@ which no pulse touches, keeps its state, so that each of its two states only shi
 the coupling. States of n spins are numbered with the first spin as the most significant bit, 0 = up.
 """
 
-import json
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 
+from ..config import read_json
 from ..errors import BasisError
 
 HETERO_SHIFTS_PPM = (40.0, 100.0)
@@ -84,9 +83,10 @@ def load_systems(path=None):
     Raises:
         BasisError: the file is not such a table.
     """
-    source = Path(path) if path is not None else files(__package__) / "spin_systems.json"
+    source = Path(path) if path is not None else Path(__file__).parent / "spin_systems.json"
+    content = read_json(source, "a table of spin systems", BasisError)
     try:
-        table = json.loads(source.read_text(encoding="utf-8"))["metabolites"]
+        table = content["metabolites"]
         return {
             name: tuple(
                 SpinSystem(part["name"], part["shifts_ppm"], part["j_hz"], float(part["scale_factor"]))
@@ -94,7 +94,9 @@ def load_systems(path=None):
             )
             for name, parts in table.items()
         }
-    except (OSError, KeyError, TypeError, json.JSONDecodeError) as exc:
+    except BasisError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as exc:
         raise BasisError(
             f"{source} is not a table of spin systems ({type(exc).__name__}: {exc}); it needs "
             "metabolites -> list of parts with name, shifts_ppm, j_hz and scale_factor."
