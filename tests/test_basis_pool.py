@@ -112,6 +112,43 @@ def test_files_that_are_not_pools_are_refused(pool, tmp_path):
         read_pool(cut)
 
 
+def _remove_parameters(file):
+    del file["parameters"]
+    file["parameters"] = 1
+
+
+def _replace_fids(file):
+    del file["fids"]
+    file["fids"] = "text"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda file: file.attrs.__setitem__("dwell_s", "fast"),
+        lambda file: file.attrs.__setitem__("seed", [1, 2]),
+        lambda file: file.attrs.__setitem__("names", 5),
+        lambda file: file.attrs.__setitem__("names", ["Cr"]),
+        lambda file: file.attrs.__setitem__("priors", "["),
+        lambda file: file.attrs.__setitem__("priors", "[" * 60_000),
+        lambda file: file.attrs.__setitem__("priors", "[1]"),
+        lambda file: file.attrs.__setitem__("priors", 3),
+        lambda file: file.attrs.__setitem__("format", [1, 2]),
+        lambda file: file.__setitem__("parameters/extra", 1.0),
+        lambda file: file.attrs.__delitem__("conditions"),
+        _remove_parameters,
+        _replace_fids,
+    ],
+)
+def test_damaged_pools_are_refused(pool, tmp_path, spoil):
+    path = tmp_path / "pool.h5"
+    write_pool(pool, path)
+    with h5py.File(path, "a") as file:
+        spoil(file)
+    with pytest.raises(BasisError, match="pool.h5"):
+        read_pool(path)
+
+
 def test_pools_check_themselves(pool):
     with pytest.raises(BasisError, match="shape"):
         replace(pool, names=("NAA",))

@@ -266,6 +266,8 @@ def test_more_than_one_voxel_is_refused(tmp_path):
     [
         ({"ResonantNucleus": ["31P"]}, "ResonantNucleus is 31P"),
         ({"ResonantNucleus": None}, "ResonantNucleus is None"),
+        ({"ResonantNucleus": {"a": 1}}, "ResonantNucleus is {"),
+        ({"ResonantNucleus": [["1H"]]}, "ResonantNucleus is ["),
         ({"SpectrometerFrequency": [123.2e6]}, "must be in MHz"),
         ({"SpectrometerFrequency": []}, "must be in MHz"),
         ({"SpectrometerFrequency": None}, "must be in MHz"),
@@ -327,8 +329,10 @@ def test_a_plain_image_is_refused(tmp_path):
     image = nibabel.load(write(tmp_path / "a.nii.gz", edited(), ["DIM_EDIT", None, None]))
     image.header.extensions.clear()
     assert "no MRS header extension" in one_line_error(scan_from_nifti, image)
-    image.header.extensions.append(nibabel.nifti1.Nifti1Extension(44, b"no json"))
-    assert "not JSON" in one_line_error(scan_from_nifti, image)
+    for content in (b"no json", b"\xff\xfe\x00", b"[" * 100_000):
+        image.header.extensions.clear()
+        image.header.extensions.append(nibabel.nifti1.Nifti1Extension(44, content))
+        assert "not JSON" in one_line_error(scan_from_nifti, image)
     real = nibabel.Nifti1Image(np.ones((1, 1, 1, 512), np.float32), np.eye(4))
     real.header["intent_name"] = b"mrs_v0_9"
     real.header["pixdim"][4] = DWELL_S
@@ -375,3 +379,11 @@ def test_the_example_scans_are_read(name, basis_of_order):
     scan = require_edited(read_scan(DATA / f"{name}.nii.gz"))
     assert scan.fids.shape == (2, 2048) and scan.echo_time_s == 0.068 and scan.dwell_s == 5e-4
     assert "on-off" in scan.notes[0] and basis_of_order in scan.notes[0]
+
+
+def test_the_same_spectrum_twice_is_refused(tmp_path):
+    rng = np.random.default_rng(1)
+    fid = (rng.standard_normal(2048) + 1j * rng.standard_normal(2048))[None, None, None]
+    gen_nifti_mrs(fid, 5e-4, 123.2).save(tmp_path / "one.nii.gz")
+    with pytest.raises(DataError, match="the same spectrum"):
+        read_edited_pair(tmp_path / "one.nii.gz", tmp_path / "one.nii.gz")

@@ -175,5 +175,7 @@ def read_pool(path):
                 priors=PoolPriors.from_json(file.attrs["priors"]),
                 seed=int(file.attrs["seed"]),
             )
-    except (OSError, KeyError) as exc:
+    except BasisError as exc:
+        raise BasisError(f"{path}: {exc}") from exc
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as exc:
         raise BasisError(f"The pool {path} is damaged ({exc}); sample it again.") from exc

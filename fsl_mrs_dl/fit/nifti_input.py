@@ -169,7 +169,7 @@ def _extension(disk_header, name):
         raise DataError(f"{name} is not NIfTI-MRS: it has no MRS header extension; convert it again with spec2nii.")
     try:
         header = json.loads(content)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise DataError(f"{name}: its MRS header extension is not JSON; convert it again with spec2nii.") from exc
     if not isinstance(header, dict):
         raise DataError(f"{name}: its MRS header extension is no JSON object; convert it again with spec2nii.")
@@ -208,7 +208,7 @@ def _frequency(header, name):
 def _nucleus(header, name):
     """Nucleus, one that fsl_mrs_dl has a gyromagnetic ratio for."""
     value = _first(header.get("ResonantNucleus"))
-    if value not in GYROMAGNETIC_HZ_PER_T:
+    if not isinstance(value, str) or value not in GYROMAGNETIC_HZ_PER_T:
         raise DataError(
             f"{name}: only spectra of {', '.join(GYROMAGNETIC_HZ_PER_T)} can be quantified, ResonantNucleus is {value}."
         )
