@@ -1,6 +1,7 @@
 """Drawing: same seed same numbers, ranges kept, every batch its own."""
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -52,6 +53,16 @@ def test_a_recipe_refuses_what_cannot_be(tmp_path):
         Recipe("bad", lorentz_hz=(5.0, 2.0))
     with pytest.raises(ConfigError, match="pool_fraction"):
         Recipe("bad", pool_fraction=1.5)
+    for name in ("eddy_time_s", "water_width_hz", "baseline_width_hz"):
+        with pytest.raises(ConfigError, match=f"{name} must be above 0"):
+            Recipe("bad", **{name: (0.0, 1.0)})
+    for name in ("lorentz_hz", "shift_hz", "noise_sigma", "noise_beta"):
+        for pair in ((math.nan, 1.0), (0.5, math.nan), (0.5, math.inf)):
+            with pytest.raises(ConfigError, match=f"{name} must be a pair of finite numbers"):
+                Recipe("bad", **{name: pair})
+    for name in ("pool_fraction", "clean_fraction"):
+        with pytest.raises(ConfigError, match=name):
+            Recipe("bad", **{name: math.nan})
     with pytest.raises(ConfigError, match="phantom"):
         recipe_named("nonsense")
     file = tmp_path / "mine.json"

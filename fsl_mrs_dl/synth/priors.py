@@ -87,6 +87,10 @@ class Recipe:
             value = getattr(self, field.name)
             if isinstance(value, tuple) and field.name != "noise_betas":
                 check_range(f"Recipe {self.name}: {field.name}", value, low=None if field.name in signed else 0.0)
+        # Times and widths that something is divided by, or that would never decay.
+        for name in ("eddy_time_s", "water_width_hz", "baseline_width_hz"):
+            if getattr(self, name)[0] <= 0:
+                raise ConfigError(f"Recipe {self.name}: {name} must be above 0, not {getattr(self, name)}.")
         for name in ("pool_fraction", "clean_fraction"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"Recipe {self.name}: {name} must be in [0, 1], not {getattr(self, name)}.")
