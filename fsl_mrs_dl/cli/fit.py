@@ -38,6 +38,8 @@ def run(args):
         raise ConfigError("Give either --data SCAN [SCAN ...], or --edit_on and --edit_off together.")
     if args.mask:
         return _imaging(args)
+    if not args.ppmlim[0] < args.ppmlim[1]:
+        raise ConfigError(f"--ppmlim takes LOW and HIGH in ppm, not {args.ppmlim[0]:g} and {args.ppmlim[1]:g}.")
     inputs = [*(args.data or ()), args.edit_on, args.edit_off, args.mask, args.h2o, *(args.basis or ()), args.model]
     check_free(Path(args.output), args.overwrite, inputs)
     host = fit_host.HostSteps(args)
@@ -110,7 +112,8 @@ def _many(quantifier, host, args):
         write_group(folder / "group.csv", [result for _, result in results], [name for name, _ in results])
     for _, result in results:
         _print(result, args.verbose)
-    print(f"Results of {len(results)} scans are in {args.output}, the table of all in {args.output}/group.csv")
+    scans = "1 scan is" if len(results) == 1 else f"{len(results)} scans are"
+    print(f"Results of {scans} in {args.output}, the table of all in {args.output}/group.csv")
     if failures:
         print(f"fsl_mrs_dl fit: {len(failures)} of {len(args.data)} scans failed:", file=sys.stderr)
         print("\n".join(f"  {failure}" for failure in failures), file=sys.stderr)

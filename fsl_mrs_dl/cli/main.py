@@ -4,6 +4,7 @@ import argparse
 import difflib
 import importlib
 import sys
+from pathlib import Path
 
 from .._version import __version__
 from ..errors import FslMrsDlError
@@ -48,6 +49,14 @@ def main(argv=None):
     return run_command(name, rest)
 
 
+class OneLineParser(argparse.ArgumentParser):
+    """A parser whose errors are one line, without the usage before it."""
+
+    def error(self, message):
+        """Print what is wrong and where the options stand; exit code 2."""
+        self.exit(2, f"{self.prog}: {message} ({self.prog} --help lists the options)\n")
+
+
 def run_command(name, argv=None):
     """Parse the arguments of one subcommand and run it.
 
@@ -60,7 +69,7 @@ def run_command(name, argv=None):
     """
     module_name, line = COMMANDS[name]
     module = importlib.import_module(module_name)
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog=f"fsl_mrs_dl {name}", description=line[0].upper() + line[1:] + ".", allow_abbrev=False
     )
     parser.add_argument("-v", "--version", action="version", version=f"fsl_mrs_dl {__version__}")
@@ -95,6 +104,8 @@ def _overview():
 
 def _unknown(name):
     """One line for a subcommand that does not exist, with the nearest that does."""
+    if Path(name).exists():
+        return f"'{name}' is a file, not a command; give scans as --data {name} --output FOLDER."
     near = difflib.get_close_matches(name, COMMANDS, n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COMMANDS)}."
     return f"'{name}' is not a command; {hint}"

@@ -134,6 +134,8 @@ def read_edited_pair(edit_on, edit_off):
             f"at {on.centre_hz / 1e6:.4f} MHz, {off.name} {off.points} points of {off.dwell_s:g} s at "
             f"{off.centre_hz / 1e6:.4f} MHz; give the two files of one scan."
         )
+    if np.array_equal(on.fids, off.fids):
+        raise DataError(f"--edit_on and --edit_off ({off.name}) are the same spectrum; give the two of one scan.")
     notes = tuple(dict.fromkeys(off.notes + on.notes))
     seen, ratio = order_of.signal_order(np.concatenate([on.fids, off.fids]), on.dwell_s, on.centre_hz)
     if seen == "off-on":
@@ -154,7 +156,8 @@ def require_edited(scan):
     if not scan.edited:
         raise DataError(
             f"{scan.name} holds one spectrum, an edited fit needs two: give a file with an edit dimension (DIM_EDIT) "
-            "of two, or the two files with --edit_on and --edit_off."
+            "of two, or the two files with --edit_on and --edit_off; or take a model of one spectrum, such as "
+            "--model yae_off."
         )
     return scan
 
