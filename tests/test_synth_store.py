@@ -173,6 +173,59 @@ def test_files_of_something_else(tiny_basis, tmp_path):
     assert os.listdir(tmp_path) and (tmp_path / "text.h5").read_text() == "no HDF5"
 
 
+def _replace(name, value):
+    """A spoiler that puts another data set, or none, in place of one."""
+
+    def spoil(file):
+        del file[name]
+        if value is not None:
+            file[name] = value
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        _replace("recipe", None),
+        _replace("recipe", "{"),
+        _replace("recipe", "[" * 100_000),
+        _replace("recipe", '{"name": "x", "colour": 1}'),
+        _replace("recipe", 3),
+        _replace("finished", None),
+        _replace("finished", 1),
+        _replace("finished", [99]),
+        _replace("finished", [-1]),
+        _replace("measured", None),
+        _replace("clean", np.zeros(4, np.complex64)),
+        _replace("measured", "text"),
+        lambda file: file.attrs.__delitem__("contents"),
+        lambda file: file.attrs.__setitem__("contents", "[1]"),
+        lambda file: file.attrs.__setitem__("contents", '{"seed": 1}'),
+        lambda file: file.attrs.__setitem__("contents", 5),
+    ],
+)
+def test_damaged_files_are_refused(tiny_basis, tmp_path, spoil):
+    path = tmp_path / "set.h5"
+    write(tiny_basis, path, number=16)
+    with h5py.File(path, "r+") as file:
+        spoil(file)
+    with pytest.raises(ConfigError, match="set.h5 is damaged") as caught:
+        StoredScans(path)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ConfigError, match="set.h5 is damaged"):
+        write(tiny_basis, path, number=16)
+
+
+def test_a_file_of_another_format_is_refused(tiny_basis, tmp_path):
+    path = tmp_path / "set.h5"
+    write(tiny_basis, path, number=16)
+    with h5py.File(path, "r+") as file:
+        file.attrs["format"] = [1, 2]
+    with pytest.raises(OutputError, match="is no"):
+        StoredScans(path)
+
+
 def test_another_basis_set_or_pool_cannot_be_trained_on(tiny_basis, tmp_path):
     pool = pool_of(tiny_basis, (1.0, 2.0))
     write(tiny_basis, tmp_path / "set.h5", pool=pool)

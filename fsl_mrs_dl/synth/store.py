@@ -113,6 +113,7 @@ def write_scans(stream, contents, path, progress=None):
 
     Raises:
         OutputError: the file holds something else, or cannot be written; what was finished stays whole.
+        ConfigError: the file is damaged.
     """
     path = Path(path)
     if not path.exists():
@@ -124,8 +125,8 @@ def write_scans(stream, contents, path, progress=None):
     finished = 0
     try:
         with file:
-            _check_same(path, _contents_of(file, path), contents)
-            finished = int(file["finished"][0])
+            found, finished = _contents_of(file, path)
+            _check_same(path, found, contents)
             for index in range(finished, contents.batches):
                 if progress is not None:
                     progress(index * contents.batch)
@@ -214,11 +215,27 @@ def _reason(exc):
 
 
 def _contents_of(file, path):
-    """Contents of an open file; OutputError where it is not one of `write_scans`."""
-    if file.attrs.get("format") != FORMAT:
+    """Contents of an open file, and how many of its batches are finished.
+
+    Raises:
+        OutputError: the file is not one of `write_scans`.
+        ConfigError: it is one, but damaged.
+    """
+    if str(file.attrs.get("format")) != FORMAT:
         raise OutputError(f"{path} is no '{FORMAT}' file; choose another name.")
-    values = json.loads(file.attrs["contents"])
-    return from_dict(Contents, values | {"recipe": json.loads(file["recipe"][()])}, str(path))
+    try:
+        values = json.loads(file.attrs["contents"])
+        contents = from_dict(Contents, values | {"recipe": json.loads(file["recipe"][()])}, "contents")
+        finished = int(file["finished"][0])
+        shape = (contents.number, len(contents.conditions), GRID_POINTS)
+        wrong = [name for name in ("measured", "clean") if (file[name].shape, file[name].dtype) != (shape, np.complex64)]
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as exc:
+        # ConfigError is a ValueError, and RecursionError, of lists within lists, a RuntimeError.
+        raise ConfigError(f"{path} is damaged ({exc}); make it again with fsl_mrs_dl generate.") from exc
+    if wrong or not 0 <= finished <= contents.batches:
+        reason = f"{wrong[0]} has another size" if wrong else f"{finished} of {contents.batches} batches finished"
+        raise ConfigError(f"{path} is damaged ({reason}); make it again with fsl_mrs_dl generate.")
+    return contents, finished
 
 
 def _check_same(path, found, wanted):
@@ -265,9 +282,10 @@ class StoredScans:
         if not self.path.is_file():
             raise ConfigError(f"There is no file {path}; make one with fsl_mrs_dl generate.")
         try:
-            self.file = _opened(self.path, "r")
-            self.contents = _contents_of(self.file, path)
-            finished = int(self.file["finished"][0])
+            with contextlib.ExitStack() as closed_on_error:
+                self.file = closed_on_error.enter_context(_opened(self.path, "r"))
+                self.contents, finished = _contents_of(self.file, path)
+                closed_on_error.pop_all()
         except OSError as exc:
             raise ConfigError(
                 f"{path} cannot be read as training scans ({_reason(exc)}); make it again with fsl_mrs_dl generate."
