@@ -106,6 +106,8 @@ def test_pool_is_written_beside_the_set_and_repeats_with_its_seed(tmp_path):
         ({"more": ("--pool", "0")}, "--pool"),
         ({"more": ("--te", "20")}, "longer echo time"),
         ({"more": ("--device", "abacus")}, "--device"),
+        ({"more": ("--device", "cuda:99")}, "--device"),
+        ({"more": ("--device", "meta")}, "--device"),
         ({"more": ("--points", "0")}, "Points"),
         ({"more": ("--resolution", "0")}, "positions"),
         ({"more": ("--b0", "nan")}, "--b0"),

@@ -72,6 +72,7 @@ def run(args):
     from ..folders import whole_folder
 
     _check_engine(args)
+    _check_device(args.device)
     sequences = sequences_of(args)
     priors = _pool_priors(args) if args.pool is not None else None
     with whole_folder(args.output, args.overwrite) as folder:
@@ -124,6 +125,19 @@ def _check_engine(args):
         require_simulator()
         if args.pool is not None:
             raise ConfigError("--pool is made by --engine torch only; leave out --engine fsl or --pool.")
+
+
+def _check_device(device):
+    """Raise ConfigError where torch does not know a device, or does not have it here."""
+    import torch
+
+    from ..errors import ConfigError
+
+    try:
+        torch.zeros(1, dtype=torch.complex128, device=device).tolist()
+    except (RuntimeError, AssertionError, TypeError) as exc:
+        # A torch built without CUDA says so with an AssertionError.
+        raise ConfigError(f"--device must be one that torch has here; {device} is none, cpu is one.") from exc
 
 
 def _settings(name, args):
@@ -189,18 +203,13 @@ def _from_files(paths):
 
 def _simulated(sequences, args):
     """BasisSet of Sequences, with a progress bar; prints a note if it does not look as expected."""
-    import torch
     from tqdm import tqdm
 
     from ..basis.basis_set import EDITED, SINGLE, BasisSet, check_basis
     from ..basis.simulate import simulate
     from ..basis.spins import find_systems, load_systems
-    from ..errors import BasisError, ConfigError
+    from ..errors import BasisError
 
-    try:
-        torch.device(args.device)
-    except RuntimeError as exc:
-        raise ConfigError(f"--device must be one that torch has, such as cpu or cuda, not {args.device}.") from exc
     table = load_systems(args.spin_systems)
     names = sorted(args.metabolites or table)
     systems = find_systems(names, table)
