@@ -50,6 +50,12 @@ def test_refusals(place, capsys):
     (place / "wrong.csv").write_text("tool,Cr\nTool,0.1\n")
     cases = [
         (arguments, "--simulated"),
+        ([*arguments, "--simulated", "-5"], "--simulated must be 1 or more"),
+        ([*arguments, "--simulated", "0"], "--simulated must be 1 or more"),
+        ([*arguments, "--simulated", "9", "--output", str(place / "wrong.csv")], "File exists"),
+        ([*arguments, "--simulated", "9", "--output", str(place / "none" / "a.csv")], "--output"),
+        ([*arguments, "--simulated", "9", "--output", str(place)], "--output"),
+        ([*arguments, "--scans", str(place), "--output", str(place / "new.csv")], "truth.csv"),
         ([*arguments, "--scans", str(place)], "truth.csv"),
         ([*arguments, "--scans", str(place / "scans"), "--beside", str(place / "wrong.csv")], "wrong.csv"),
     ]
@@ -57,3 +63,4 @@ def test_refusals(place, capsys):
         assert main(case) == 2
         error = capsys.readouterr().err.splitlines()
         assert len(error) == 1 and word in error[0]
+    assert not (place / "new.csv").exists() and (place / "wrong.csv").read_text() == "tool,Cr\nTool,0.1\n"

@@ -22,8 +22,12 @@ def run(args):
     from ..fit.quantify import basis_for
     from ..model.checkpoint import load_model
 
+    if args.simulated is not None and args.simulated < 1:
+        raise ConfigError(f"--simulated must be 1 or more spectra, not {args.simulated}.")
     if not args.scans and not args.simulated:
         raise ConfigError("Nothing to evaluate: give --scans FOLDER, --simulated NUMBER or both.")
+    if args.output:
+        _check_output(args.output)
     models = [load_model(name) for name in args.models]
     bases = [basis_for(model, args.basis) for model in models]
     tables = {}
@@ -37,5 +41,27 @@ def run(args):
         print(f"Mean absolute errors (relative to the largest concentration), {title}:")
         print(table.to_string(float_format="{:.4f}".format, sparsify=False), end="\n\n")
     if args.output:
-        pd.concat(tables, names=["scans"]).to_csv(args.output)
+        try:
+            pd.concat(tables, names=["scans"]).to_csv(args.output, mode="x")
+        except OSError as exc:
+            raise _no_output(args.output, exc) from exc
     return 0
+
+
+def _check_output(path):
+    """Raise OutputError where a new file cannot be made; leaves none behind."""
+    from pathlib import Path
+
+    try:
+        with open(path, "x"):
+            pass
+        Path(path).unlink()
+    except OSError as exc:
+        raise _no_output(path, exc) from exc
+
+
+def _no_output(path, exc):
+    """OutputError of an OSError."""
+    from ..errors import OutputError
+
+    return OutputError(f"--output {path} cannot be made ({exc.strerror or exc}); choose a new file in a folder of yours.")
