@@ -9,6 +9,7 @@ from fsl_mrs_dl import axes
 from fsl_mrs_dl.basis.basis_set import BasisSet
 from fsl_mrs_dl.errors import BasisError, DataError
 from fsl_mrs_dl.fit import align as align_module
+from fsl_mrs_dl.fit import align_search
 from fsl_mrs_dl.fit.align import Aligner, align
 from fsl_mrs_dl.fit.scan import Scan, read_scan
 
@@ -210,3 +211,19 @@ def test_what_is_kept_between_scans_changes_nothing(basis):
     assert [align(scan, kind)[1:] for scan, kind in cases] == fresh
     found = align_module._problem.cache_info()
     assert (found.misses, found.hits) == (len(kinds), len(cases) - len(kinds)) and found.maxsize is not None
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("Too many iterations"), np.linalg.LinAlgError("Singular matrix")])
+def test_a_search_without_solution_is_a_data_error(basis, monkeypatch, failure):
+    def fail(*_):
+        raise failure
+
+    monkeypatch.setattr(align_search, "nnls", fail)
+    with pytest.raises(DataError, match=f"could not be aligned to the basis .{failure}.: check that .* ppm"):
+        align(acquire(SOLUTION), basis)
+
+
+def test_a_basis_that_is_all_but_zero_is_said(basis):
+    silent = BasisSet(basis.fids * 1e-200, EDITED, basis.names, GRID[1], CENTRE_HZ, 1.0)
+    with pytest.raises(DataError, match="not positive definite.*and that the basis set does"):
+        align(acquire(SOLUTION), silent)

@@ -133,6 +133,16 @@ def test_useless_data_are_refused(value):
         fit_of(change=lambda fid: fid * value)
 
 
+@pytest.mark.parametrize("solver", ["inv", "lstsq"])
+def test_equations_without_solution_are_a_data_error(monkeypatch, solver):
+    def fail(*_, **__):
+        raise np.linalg.LinAlgError("Singular matrix")
+
+    monkeypatch.setattr(np.linalg, solver, fail)
+    with pytest.raises(DataError, match="could not be fitted .Singular matrix.: check the scan"):
+        fit_of()
+
+
 def test_narrow_band_is_refused():
     with pytest.raises(DataError, match="too few"):
         fit_voigt(np.ones(64) + 0j, np.ones((4, 64)), example_prediction(), 1 / 500, 7 * CENTRE_HZ)

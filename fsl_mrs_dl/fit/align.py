@@ -14,6 +14,7 @@ from functools import lru_cache
 import numpy as np
 
 from .. import axes
+from ..errors import DataError
 from .align_search import Problem, refine, search
 from .scan import check_field
 
@@ -57,7 +58,7 @@ def align(scan, basis):
         phase_rad: its zero-order phase in (-pi, pi]; scan = aligned * exp(i (phase_rad + 2 pi shift_hz t)).
 
     Raises:
-        DataError: the scan is from another field strength than the basis.
+        DataError: the scan is from another field strength than the basis, or cannot be aligned.
         BasisError: the basis does not have the scan's conditions.
     """
     aligner = Aligner(scan, basis)
@@ -82,7 +83,7 @@ class Aligner:
         check_field(scan, basis.centre_hz)
         self._times_s = axes.time_axis(scan.points, scan.dwell_s)
         self._frequency_ratio = scan.centre_hz / basis.centre_hz
-        self._dwell_s = scan.dwell_s
+        self._dwell_s, self._name = scan.dwell_s, scan.name
         points = min(basis.points, int(np.ceil(scan.points * scan.dwell_s / basis.dwell_s)))
         self._problem = _problem(basis, scan.conditions[0], points)
 
@@ -94,6 +95,9 @@ class Aligner:
 
         Returns:
             shift_hz (scan,), phase_rad (scan,) as of `align`, and a tuple of warnings for each scan.
+
+        Raises:
+            DataError: the search finds no solution.
         """
         problem = self._problem
         # The spectrometer frequencies may differ a little: chemical shifts stay, see scan.resample_scan.
@@ -101,7 +105,13 @@ class Aligner:
         on_grid = axes.resample(fids, self._dwell_s, dwell_s, problem.basis.shape[-1])
         data = problem.clear(axes.fid_to_spectrum(on_grid)[..., problem.band])
         data = data / np.maximum(np.linalg.norm(data, axis=-1, keepdims=True), np.finfo(float).tiny)
-        line, shares = refine(problem, data, search(problem, data))
+        try:
+            line, shares = refine(problem, data, search(problem, data))
+        except (np.linalg.LinAlgError, RuntimeError) as error:  # the second from scipy's nnls
+            raise DataError(
+                f"The scan could not be aligned to the basis ({error}): check that {self._name} holds 1H metabolite "
+                f"lines between {BAND_PPM[0]:g} and {BAND_PPM[1]:g} ppm, and that the basis set does."
+            ) from error
         notes = [self._doubts(share, shift_hz) for share, shift_hz in zip(shares, line[:, 0])]
         phase_rad = -((-line[:, 2] + np.pi) % (2 * np.pi) - np.pi)
         return line[:, 0] * self._frequency_ratio, phase_rad, notes

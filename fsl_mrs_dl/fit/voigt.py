@@ -11,6 +11,7 @@ axis starts at one dwell time, and the frequency axis ends at plus half the band
 in that FSL-MRS recomputes its figures from the vector. Everything is batched over leading axes.
 """
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -66,6 +67,9 @@ def solve_voigt(fids, basis_fids, relative, nonlinear, dwell_s, centre_hz, ppm_l
 
     Returns:
         VoigtSolution, metabolites in the order given.
+
+    Raises:
+        DataError: the spectra cannot be fitted.
     """
     points = fids.shape[-1]
     window = fit_window(points, dwell_s, centre_hz, ppm_limits)
@@ -180,6 +184,19 @@ def _decay(nonlinear, times):
     return np.exp(-(1j * eps + gamma + sigma**2 * times) * times)
 
 
+@contextmanager
+def _solvable():
+    """Says of a system of equations without a solution what can be done."""
+    try:
+        yield
+    except np.linalg.LinAlgError as error:
+        raise DataError(
+            f"The spectrum could not be fitted ({error}): check the scan, most of all its scale and its "
+            "preprocessing, with mrs_tools vis."
+        ) from error
+
+
+@_solvable()
 def linear_fit(target, model, regressors, penalty=None):
     """Scale of the model (not negative) and weights of the baseline, by real least squares.
 
@@ -192,6 +209,9 @@ def linear_fit(target, model, regressors, penalty=None):
 
     Returns:
         scale (...) and weights (..., weight).
+
+    Raises:
+        DataError: the least-squares problem has no solution.
     """
     design = np.concatenate([regressors.real, regressors.imag])
     rows = np.zeros((0, design.shape[1]))
@@ -210,6 +230,7 @@ def linear_fit(target, model, regressors, penalty=None):
     return scale, of_target - scale[..., None] * of_model
 
 
+@_solvable()
 def _covariance(parameters, lines, shapes, times, window, regressors, target, dwell_s):
     """Covariance from the Fisher information of the model at the parameters, (..., P, P), as FSL-MRS has it.
 
