@@ -41,7 +41,7 @@ def write_report(path, result):
             {"title": TITLES[key], "svg": Markup(spectrum_svg(fit, TITLES[key])), "facts": _fit_facts(result, key)}
             for key, fit in result.fits.items()
         ],
-        references={_SHORT[key]: "+".join(content.internal_ref) for key, content in result.contents.items()},
+        references={key: "+".join(content.internal_ref) for key, content in result.contents.items()},
         range=result.first_fit.ppm_limits,
         model=result.model.name,
         card=card,

@@ -44,7 +44,7 @@ def spectrum_svg(fit, label):
         _curve("data", x, _TOP + (top - data) / per_pixel),
         _curve("baseline", x, _TOP + (top - baseline) / per_pixel),
         _curve("fit", x, _TOP + (top - model) / per_pixel),
-        f'<text class="tick" x="{_LEFT + 2}" y="{_RESIDUAL_TOP + 10}">residual'
+        f'<text class="tick" text-anchor="end" x="{_RIGHT - 2}" y="{_RESIDUAL_TOP + 10}">residual'
         f"{'' if shrink == 1 else f' (height divided by {shrink:.1f})'}</text>",
         "</svg>",
     ]
