@@ -64,4 +64,4 @@ def _no_output(path, exc):
     """OutputError of an OSError."""
     from ..errors import OutputError
 
-    return OutputError(f"--output {path} cannot be made ({exc.strerror or exc}); choose a new file in a folder of yours.")
+    return OutputError(f"--output {path} cannot be made ({exc.strerror or exc}); choose a new file elsewhere.")

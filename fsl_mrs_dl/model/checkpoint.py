@@ -56,7 +56,7 @@ class ModelConfig:
         if self.conditions not in (EDITED, SINGLE):
             raise ConfigError(f"conditions must be {list(EDITED)} or {list(SINGLE)}, not {list(self.conditions)}.")
         if len(self.conditions) != self.input.conditions:
-            raise ConfigError(f"{len(self.conditions)} conditions are named, but the input has {self.input.conditions}.")
+            raise ConfigError(f"{len(self.conditions)} conditions are named, the input has {self.input.conditions}.")
         names = self.metabolites
         if not 1 <= len(names) <= MAX_METABOLITES or len(set(names)) != len(names) or not all(map(str.strip, names)):
             raise ConfigError(

@@ -228,7 +228,8 @@ def _contents_of(file, path):
         contents = from_dict(Contents, values | {"recipe": json.loads(file["recipe"][()])}, "contents")
         finished = int(file["finished"][0])
         shape = (contents.number, len(contents.conditions), GRID_POINTS)
-        wrong = [name for name in ("measured", "clean") if (file[name].shape, file[name].dtype) != (shape, np.complex64)]
+        wanted = (shape, np.complex64)
+        wrong = [name for name in ("measured", "clean") if (file[name].shape, file[name].dtype) != wanted]
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as exc:
         # ConfigError is a ValueError, and RecursionError, of lists within lists, a RuntimeError.
         raise ConfigError(f"{path} is damaged ({exc}); make it again with fsl_mrs_dl generate.") from exc
