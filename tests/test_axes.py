@@ -36,7 +36,9 @@ def test_spectrum_and_fid_are_inverse_in_numpy_and_torch():
     torch.testing.assert_close(axes.spectrum_to_fid(axes.fid_to_spectrum(both)), both)
 
 
-@pytest.mark.parametrize("dwell_s, points", [(2.5e-4, 4096), (8.33e-5, 12288), (5e-4, 2048), (4e-4, 2560), (4.17e-4, 3000)])
+@pytest.mark.parametrize(
+    "dwell_s, points", [(2.5e-4, 4096), (8.33e-5, 12288), (5e-4, 2048), (4e-4, 2560), (4.17e-4, 3000)]
+)
 def test_resampling_keeps_place_amplitude_and_phase(dwell_s, points):
     fid = line(2.01, points, dwell_s) * np.exp(0.3j) + 0.5 * line(3.9, points, dwell_s)
     wanted = line(2.01, 2048, 5e-4) * np.exp(0.3j) + 0.5 * line(3.9, 2048, 5e-4)

@@ -61,7 +61,8 @@ def test_one_scan(place, tmp_path, capsys):
 
 def test_the_fit_file_holds_the_model_of_the_data(place, tmp_path):
     assert run(place, "--data", str(place / "one.nii.gz"), "--output", str(tmp_path / "demo")) == 0
-    read = [np.asarray(nib.load(tmp_path / "demo" / "off" / name).dataobj).ravel() for name in ("data.nii.gz", "fit.nii.gz")]
+    files = [tmp_path / "demo" / "off" / name for name in ("data.nii.gz", "fit.nii.gz")]
+    read = [np.asarray(nib.load(file).dataobj).ravel() for file in files]
     source = np.asarray(nib.load(place / "one.nii.gz").dataobj)[0, 0, 0, :, 0]
     np.testing.assert_allclose(read[0], source, rtol=1e-5, atol=1e-4)
     assert np.linalg.norm(read[1] - read[0]) < 0.35 * np.linalg.norm(read[0])

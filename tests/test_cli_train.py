@@ -15,7 +15,8 @@ PLAN = ["--number", "2560", "--batch", "64", "--epochs", "2", "--held_out", "256
 @pytest.mark.parametrize("network", ["yae", "cnn"])
 def test_a_model_folder(tiny_basis, tmp_path, capsys, network):
     write_basis(tiny_basis, tmp_path / "basis")
-    arguments = ["train", "--model", network, "--basis", str(tmp_path / "basis"), "--output", str(tmp_path / "mine") + "/"]
+    output = str(tmp_path / "mine") + "/"
+    arguments = ["train", "--model", network, "--basis", str(tmp_path / "basis"), "--output", output]
     assert main([*arguments, *PLAN]) == 0
     model = load_model(tmp_path / "mine")
     assert model.config.metabolites == tiny_basis.names and model.config.basis_fingerprint == tiny_basis.fingerprint()

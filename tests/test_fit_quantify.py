@@ -59,7 +59,8 @@ def test_files_objects_and_scans_give_the_same_result(tiny_model, tiny_basis, tm
     nifti.save(tmp_path / "scan.nii.gz")
     quantifier = Quantifier.__new__(Quantifier)
     quantifier.model, quantifier.basis, quantifier.options = tiny_model, tiny_basis, {}
-    from_file = quantify(str(tmp_path / "scan.nii.gz"), tmp_path / "model", _basis_folder(tiny_basis, tmp_path), "off-on")
+    basis = _basis_folder(tiny_basis, tmp_path)
+    from_file = quantify(str(tmp_path / "scan.nii.gz"), tmp_path / "model", basis, "off-on")
     from_scan = quantifier(scan_of(tiny_basis))
     many = quantify([nifti, scan_of(tiny_basis)], tmp_path / "model", tmp_path / "basis", "off-on")
     assert isinstance(many, list) and len(many) == 2

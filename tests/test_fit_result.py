@@ -87,7 +87,7 @@ def test_failure_leaves_nothing(tmp_path, monkeypatch):
             raise OSError("disk full")
 
     monkeypatch.setattr(result_module, "write_fsl_folder", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(OutputError, match="disk full"):
         result_of().save(tmp_path / "out")
     assert not list(tmp_path.iterdir())
 

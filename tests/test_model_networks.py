@@ -41,7 +41,8 @@ def test_a_batch_equals_one_by_one(name):
 def test_the_loss_is_zero_at_the_truth_and_grows_with_the_error():
     right = truth()
     assert quantification_loss(right, right) == 0
-    errors = [quantification_loss(Output(right.fractions + e * torch.eye(3)[0], right.line), right) for e in (0.01, 0.1)]
+    wrong = [Output(right.fractions + error * torch.eye(3)[0], right.line) for error in (0.01, 0.1)]
+    errors = [quantification_loss(output, right) for output in wrong]
     assert 0 < errors[0] < errors[1]
 
 

@@ -28,7 +28,8 @@ def test_each_fits_its_basis_set_and_is_small(name):
     assert model.config.metabolites == NAMES
     assert sum(path.stat().st_size for path in folder.iterdir()) < 15e6
     card = json.loads((folder / "card.json").read_text())
-    assert "vivo" in card["not_for"] and "fsl_mrs_dl train" in card["training"]["command"] and card["training"]["machine"]
+    assert "vivo" in card["not_for"] and card["training"]["machine"]
+    assert "fsl_mrs_dl train" in card["training"]["command"]
 
 
 @pytest.mark.parametrize("name", ["yae", "cnn"])

@@ -78,5 +78,6 @@ def test_what_cannot_be_seen_is_left_out(tiny_basis):
 
 def test_a_batch_moves_whole(tiny_basis):
     moved = Stream(tiny_basis, PHANTOM, batch=2)[0].to("meta")
-    tensors = [moved.measured, moved.clean, *(one for one in vars(moved.draw).values() if isinstance(one, torch.Tensor))]
+    drawn = [one for one in vars(moved.draw).values() if isinstance(one, torch.Tensor)]
+    tensors = [moved.measured, moved.clean, *drawn]
     assert len(tensors) > 20 and all(one.device.type == "meta" for one in tensors)

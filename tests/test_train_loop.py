@@ -64,5 +64,6 @@ def test_a_basis_of_wide_lines_trains_as_if_they_were_the_narrowest_asked_for(ti
     wide = dataclasses.replace(tiny_basis, linewidth_hz=4.0)
     assert as_narrow(wide, PHANTOM).linewidth_hz == PHANTOM.lorentz_hz[0]
     assert as_narrow(wide, PHANTOM).fingerprint() == tiny_basis.fingerprint()
-    model = train("yae", wide, PUBLISHED, TrainConfig(number=128, batch=64, epochs=1, held_out=64), SMALL, progress=False)
+    plan = TrainConfig(number=128, batch=64, epochs=1, held_out=64)
+    model = train("yae", wide, PUBLISHED, plan, SMALL, progress=False)
     assert model.config.basis_linewidth_hz == PUBLISHED.lorentz_hz[0]

@@ -97,13 +97,14 @@ def check_scan_fits(model, scan):
 
 
 NARROW_HZ = 0.75
-"""Estimated broadening (Lorentzian and Gaussian, Hz) below which a scan's lines may be narrower than any in training."""
+"""Estimated broadening (Lorentzian and Gaussian, Hz) below which lines may be narrower than any in training."""
 
 BROADENING_HZ = 2.0
 """Lorentzian width (Hz) that brings such a scan into the range of the training; its place there hardly matters."""
 
 BROADENED = (
-    f"The lines are about as narrow as the basis set's: the network was given the scan broadened by {BROADENING_HZ:g} Hz."
+    "The lines are about as narrow as the basis set's: the network was given the scan broadened by "
+    f"{BROADENING_HZ:g} Hz."
 )
 """Note of such a scan."""
 

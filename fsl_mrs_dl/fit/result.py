@@ -167,7 +167,8 @@ class Result:
         for key in (key for key in FOLDERS if key in self.fits):
             made[key] = FolderContent(
                 fit=self.fits[key], quality=self.qualities[key], spectrum=SPECTRA[key], scan=self.scan,
-                basis=self.basis, internal_ref=self._reference_in(self.fits[key]), combine=self.combine, record=self.record,
+                basis=self.basis, internal_ref=self._reference_in(self.fits[key]), combine=self.combine,
+                record=self.record,
                 water=self.water,
             )  # fmt: skip
         return made

@@ -142,7 +142,8 @@ def load_model(name_or_folder):
         folder = SHIPPED / name_or_folder
     if not folder.is_dir():
         raise ModelError(
-            f"There is no model {str(name_or_folder)!r}: give the folder of one, or one of {', '.join(shipped_models())}."
+            f"There is no model {str(name_or_folder)!r}: give the folder of one, or one of "
+            f"{', '.join(shipped_models())}."
         )
     values = read_json(folder / "config.json", "a model's configuration", ModelError)
     if not isinstance(values, dict) or set(values) != {"model", "options"}:

@@ -43,7 +43,7 @@ class InputConfig:
         if self.bins > MAX_BINS:
             raise ConfigError(f"A network sees at most {MAX_BINS} points of a spectrum, not {self.bins}; narrow ppm.")
         if self.bins < 8:
-            raise ConfigError(f"Only {self.bins} points lie between {self.ppm[0]} and {self.ppm[1]} ppm; at least 8 must.")
+            raise ConfigError(f"Only {self.bins} points lie between {self.ppm[0]} and {self.ppm[1]} ppm; 8 must.")
 
     @cached_property
     def band(self):

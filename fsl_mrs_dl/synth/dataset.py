@@ -29,7 +29,8 @@ class Batch:
 
     def to(self, device):
         """The batch on a torch device."""
-        drawn = {name: one.to(device) if isinstance(one, torch.Tensor) else one for name, one in vars(self.draw).items()}
+        drawn = vars(self.draw).items()
+        drawn = {name: one.to(device) if isinstance(one, torch.Tensor) else one for name, one in drawn}
         return Batch(self.measured.to(device), self.clean.to(device), Draw(**drawn))
 
 
