@@ -19,6 +19,7 @@ from .voigt import (
     nonlinear_parameters,
     parameter_names,
     solve_voigt,
+    voigt_fwhm_hz,
 )
 
 CHUNK = 32
@@ -61,7 +62,7 @@ class VoxelFits:
         return {
             "p0": np.rad2deg(phi0),
             "p1": -phi1 / (2 * np.pi),
-            "combined_lw_group0": 0.5346 * lorentz_hz + np.hypot(np.sqrt(0.2166) * lorentz_hz, gauss_hz),
+            "combined_lw_group0": voigt_fwhm_hz(lorentz_hz, gauss_hz),
             "gamma_group0": lorentz_hz,
             "sigma_group0": gauss_hz,
         }

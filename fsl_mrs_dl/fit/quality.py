@@ -22,6 +22,7 @@ from scipy.signal import find_peaks
 from scipy.special import fdtrc
 
 from .. import axes
+from .voigt import voigt_fwhm_hz
 
 NOISE_PPM = (-2.0, 10.0)
 """Noise is what lies below the first and above the second (ppm)."""
@@ -74,7 +75,7 @@ def measure(data, metabolite_fids, lorentz_hz, gauss_hz, ppm, window, dwell_s, l
     Returns:
         snr (..., metabolite) and fwhm_hz (..., metabolite).
     """
-    broadening = 0.5346 * lorentz_hz + np.hypot(np.sqrt(0.2166) * lorentz_hz, gauss_hz)
+    broadening = voigt_fwhm_hz(lorentz_hz, gauss_hz)
     shapes = axes.spectrum_points(metabolite_fids, window).real
     fwhm_hz = _linewidths(shapes, 2 * np.asarray(broadening), not like_host) / (dwell_s * ppm.size)
     narrowest = np.min(fwhm_hz if like_host else np.where(fwhm_hz > 0, fwhm_hz, np.inf), -1)

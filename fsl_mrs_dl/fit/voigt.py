@@ -35,6 +35,14 @@ GAUSS_HZ_PER_SIGMA = 2.335 * np.sqrt(2) / (2 * np.pi)  # FSL-MRS rounds 2 sqrt(2
 _FISHER_RIDGE = 1e-5  # FSL-MRS adds it to every diagonal element of the Fisher matrix
 
 
+def voigt_fwhm_hz(lorentz_hz, gauss_hz):
+    """Full width at half maximum (Hz) of a Voigt line, from those of its parts (Hz), good to 0.02 %.
+
+    Source: Olivero and Longbothum, J Quant Spectrosc Radiat Transfer 17:233 (1977).
+    """
+    return 0.5346 * lorentz_hz + np.hypot(np.sqrt(0.2166) * lorentz_hz, gauss_hz)
+
+
 def parameter_names(metabolites):
     """Names of the parameters of the model, as FSL-MRS writes them in all_parameters.csv."""
     lines = ("gamma_0", "sigma_0", "eps_0", "Phi0", "Phi1")

@@ -6,7 +6,7 @@ import numpy as np
 from fsl_mrs import models
 from fsl_mrs.utils.results import FitRes
 
-from ..fit.voigt import linear_fit
+from ..fit.voigt import GAUSS_HZ_PER_SIGMA, linear_fit, voigt_fwhm_hz
 
 METHOD = "dl"
 
@@ -88,8 +88,7 @@ def complete_vector(mrs, relative, line, model, groups, baseline, ppmlim):
     count = max(groups) + 1
     gamma, sigma, eps, *phases = line
     if "lorentzian" in model:
-        lorentz, gauss = gamma / np.pi, sigma * 2.335 * np.sqrt(2) / (2 * np.pi)
-        widths = [np.pi * (0.5346 * lorentz + np.hypot(np.sqrt(0.2166) * lorentz, gauss))] * count
+        widths = [np.pi * voigt_fwhm_hz(gamma / np.pi, sigma * GAUSS_HZ_PER_SIGMA)] * count
     else:
         widths = [gamma] * count + [sigma] * count
     middle = [*widths, *[eps] * (len(relative) if "free_shift" in model else count), *phases]
