@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fsl_mrs_dl.errors import BasisError
+from fsl_mrs_dl.errors import BasisError, ConfigError
 from fsl_mrs_dl.synth.dataset import Stream
 from fsl_mrs_dl.synth.priors import PHANTOM, PUBLISHED
 
@@ -65,6 +65,15 @@ def test_a_foreign_pool_is_refused(tiny_basis):
         Stream(tiny_basis, PHANTOM, pool=replace(pool, dwell_s=4e-4))
     with pytest.raises(BasisError, match="MHz"):
         Stream(tiny_basis, PHANTOM, pool=replace(pool, centre_hz=297e6))
+
+
+def test_lines_narrower_than_the_basis_are_refused(tiny_basis):
+    wide = replace(tiny_basis, linewidth_hz=3.0)
+    with pytest.raises(ConfigError, match="narrower"):
+        Stream(wide, PUBLISHED)
+    Stream(wide, replace(PHANTOM, lorentz_hz=(3.0, 9.0), clean_fraction=0.0))
+    with pytest.raises(ConfigError, match="narrower"):
+        Stream(wide, replace(PHANTOM, lorentz_hz=(3.0, 9.0)))
 
 
 def test_what_cannot_be_seen_is_left_out(tiny_basis):

@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fsl_mrs_dl.errors import ConfigError
 from fsl_mrs_dl.synth.priors import PHANTOM, PUBLISHED, draw
 from fsl_mrs_dl.synth.signal import exponential, nuisance_signal, synthesise
 
@@ -93,6 +92,8 @@ def test_a_batch_equals_one_by_one():
     torch.testing.assert_close(nuisance[4:5], one_nuisance, atol=1e-5, rtol=1e-5)
 
 
-def test_lines_narrower_than_the_basis_are_refused():
-    with pytest.raises(ConfigError, match="narrower"):
-        synthesise(line(), plain(lorentz_hz=2), 3.0, DWELL_S)
+def test_baseline_components_that_have_decayed_are_left_out():
+    drawn = draw(replace(PHANTOM, clean_fraction=0.0, water=(0.0, 0.0)), 3, 0, 8, 1, 2)
+    whole, short = (nuisance_signal(drawn, 1024, DWELL_S, narrowest) for narrowest in (0.0, 40.0))
+    torch.testing.assert_close(short, whole, atol=1e-8, rtol=1e-5)
+    assert not short[..., 120:].any()

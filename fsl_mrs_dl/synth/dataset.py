@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch.profiler import record_function
 
-from ..errors import BasisError
+from ..errors import BasisError, ConfigError
 from .noise import alpha_of_sigma, gaussian_noise, generalised_gaussian_noise
 from .priors import PUBLISHED, Draw, Recipe, draw
 from .signal import synthesise
@@ -60,6 +60,7 @@ class Stream:
 
     Raises:
         BasisError: the pool does not belong to the basis set, or the recipe needs one and there is none.
+        ConfigError: the recipe asks for lines narrower than the basis set's own.
     """
 
     def __init__(self, basis, recipe: Recipe, seed=0, pool=None, batch=256):
@@ -68,6 +69,14 @@ class Stream:
                 f"Recipe {recipe.name} draws its bases from a pool: give --pool FILE (fsl_mrs_dl simulate --pool makes "
                 "one), or take a recipe with one basis set."
             )
+        ranges = (recipe, PUBLISHED) if recipe.clean_fraction else (recipe,)
+        narrowest_hz = min(one.lorentz_hz[0] for one in ranges)
+        if narrowest_hz < basis.linewidth_hz - 1e-6:
+            raise ConfigError(
+                f"Lines of {narrowest_hz} Hz are asked for, but the basis set's are {basis.linewidth_hz} Hz wide: "
+                "raise lorentz_hz or simulate a narrower basis set."
+            )
+        self.narrowest_baseline_hz = min(one.baseline_width_hz[0] for one in ranges)
         on_grid = basis.resample(GRID_DWELL_S, GRID_POINTS)
         # The basis set itself stands last, where index -1 finds it.
         members = [torch.as_tensor(on_grid.fids, dtype=torch.complex64)[None]]
@@ -95,7 +104,9 @@ class Stream:
                 parameters = replace(parameters, concentrations=parameters.concentrations * self.visible)
         with record_function("basis"):
             basis = self.members[parameters.member] if members > 1 else self.members
-        clean, nuisance, maximum = synthesise(basis, parameters, self.linewidth_hz, GRID_DWELL_S)
+        clean, nuisance, maximum = synthesise(
+            basis, parameters, self.linewidth_hz, GRID_DWELL_S, self.narrowest_baseline_hz
+        )
         with record_function("noise"):
             noise = _noise(self.recipe.noise, parameters, clean.shape, maximum)
         return Parts(clean, nuisance, noise, parameters)
