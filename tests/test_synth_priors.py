@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from fsl_mrs_dl.errors import ConfigError
-from fsl_mrs_dl.synth.priors import PHANTOM, PUBLISHED, Recipe, draw, recipe_named
+from fsl_mrs_dl.synth.draws import draw
+from fsl_mrs_dl.synth.priors import PHANTOM, PUBLISHED, Recipe, recipe_named
 
 SIZES = dict(batch=64, metabolites=3, conditions=2)
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fsl_mrs_dl.synth.priors import PHANTOM, PUBLISHED, draw
+from fsl_mrs_dl.synth.draws import draw
+from fsl_mrs_dl.synth.priors import PHANTOM, PUBLISHED
 from fsl_mrs_dl.synth.signal import exponential, nuisance_signal, synthesise
 
 DWELL_S = 5e-4

@@ -6,8 +6,9 @@ import torch
 from torch.profiler import record_function
 
 from ..errors import BasisError, ConfigError
+from .draws import Draw, draw
 from .noise import alpha_of_sigma, gaussian_noise, generalised_gaussian_noise
-from .priors import PUBLISHED, Draw, Recipe, draw
+from .priors import PUBLISHED, Recipe
 from .signal import synthesise
 
 GRID_POINTS = 2048
@@ -84,6 +85,7 @@ class Stream:
             _check_pool(pool, basis)
             members.insert(0, torch.as_tensor(pool.fids, dtype=torch.complex64)[..., :GRID_POINTS])
         self.members = torch.cat(members)
+        self.names = tuple(basis.names)
         self.linewidth_hz = basis.linewidth_hz
         norms = self.members[-1].norm(dim=(0, 2))
         self.visible = norms > VISIBLE * norms.max()
@@ -99,7 +101,8 @@ class Stream:
         """Batch number `index`, taken apart."""
         members, conditions, metabolites, points = self.members.shape
         with record_function("draw"):
-            parameters = draw(self.recipe, self.seed, index, self.batch, metabolites, conditions, members - 1)
+            sizes = (self.batch, metabolites, conditions, members - 1)
+            parameters = draw(self.recipe, self.seed, index, *sizes, self.names)
             if not self.visible.all():
                 parameters = replace(parameters, concentrations=parameters.concentrations * self.visible)
         with record_function("basis"):

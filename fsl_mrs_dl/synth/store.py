@@ -20,7 +20,8 @@ from .._version import __version__
 from ..config import from_dict, to_dict
 from ..errors import ConfigError, OutputError
 from .dataset import GRID_DWELL_S, GRID_POINTS, Batch
-from .priors import Draw, Recipe
+from .draws import Draw
+from .priors import Recipe
 
 FORMAT = "fsl_mrs_dl scans 1"
 

@@ -1,0 +1,93 @@
+"""Concentrations of the metabolites of training scans."""
+
+import torch
+from scipy.special import gammaincinv
+
+from ..errors import ConfigError
+
+IN_VIVO_MM = {
+    "Ace": (0.4, 0.8),
+    "Ala": (0.2, 1.4),
+    "Asc": (0.5, 1.5),
+    "Asp": (1.0, 2.0),
+    "Cr": (4.5, 6.5),
+    "GABA": (1.0, 2.0),
+    "GPC": (0.5, 1.5),
+    "GSH": (1.0, 3.0),
+    "Glc": (1.0, 2.0),
+    "Gln": (2.0, 6.0),
+    "Glu": (6.0, 12.5),
+    "Gly": (0.3, 1.0),
+    "Ins": (4.0, 9.0),
+    "Lac": (0.2, 1.5),
+    "NAA": (7.5, 17.0),
+    "NAAG": (0.5, 2.7),
+    "PCh": (0.2, 1.0),
+    "PCr": (3.0, 5.5),
+    "PE": (1.0, 2.0),
+    "Ser": (0.2, 2.0),
+    "Scyllo": (0.2, 0.6),
+    "Tau": (1.0, 2.0),
+}
+"""Ranges in the healthy adult human brain (mM, about mmol per kg of tissue), rounded outwards, after the tables in
+Govindaraju et al., NMR Biomed 13, 129 (2000), doi 10.1002/1099-1492(200005)13:3<129::AID-NBM619>3.0.CO;2-V, and in
+de Graaf, In Vivo NMR Spectroscopy, 3rd ed. (Wiley, 2019), chapter 2; NAAG with Pouwels and Frahm, NMR Biomed 10, 73
+(1997): 0.6 to 2.7 mM from grey to white matter."""
+
+
+def draw_concentrations(recipe, source, metabolites, names=()):
+    """Concentrations of a batch of scans.
+
+    Args:
+        recipe: of the kind `recipe.concentrations`.
+        source: draws.Source of the batch.
+        metabolites: their number.
+        names: of the metabolites; kinds "fixed" and "invivo" need them.
+
+    Returns:
+        (batch, metabolite): in mM for "invivo", else relative. Every scan has at least one metabolite.
+
+    Raises:
+        ConfigError: the kind needs a metabolite that is not there, or has no range for one that is.
+    """
+    engine = torch.quasirandom.SobolEngine(metabolites, scramble=True, seed=source.stream_seed)
+    unit = engine.fast_forward(source.index * source.batch).draw(source.batch)
+    kept = None
+    if recipe.concentrations == "dirichlet":
+        # Gamma values by their quantiles; the least double keeps tiny ones from all being 0.
+        values = torch.as_tensor(gammaincinv(recipe.dirichlet_alpha, unit.double().numpy())).clamp_min(1e-300)
+        values = (values / values.sum(1, keepdim=True)).float()
+    elif recipe.concentrations == "invivo":
+        low, high = torch.tensor(_in_vivo(recipe, names)).T
+        values = low + (high - low) * unit
+    else:
+        values = unit
+    if recipe.concentrations == "fixed":
+        if recipe.fixed_metabolite not in names:
+            raise ConfigError(
+                f"Recipe {recipe.name}: fixed_metabolite {recipe.fixed_metabolite} is not in the basis set, which has "
+                f"{', '.join(names)}; take one of these."
+            )
+        kept = names.index(recipe.fixed_metabolite)
+        values[:, kept] = 1.0
+    return _without_absent(recipe, source, values, kept) if recipe.absent_fraction else values
+
+
+def _without_absent(recipe, source, values, kept):
+    """The concentrations with some at 0; the metabolite `kept`, or else a random one of each scan, never is."""
+    present = source.uniform("absent_fraction", values.shape[1:]) >= recipe.absent_fraction
+    one = source.below("present", values.shape[1]) if kept is None else torch.full((len(values),), kept)
+    values = values * present.scatter(1, one[:, None], True)
+    # The rest of a mixture that adds up to 1 still does.
+    return values / values.sum(1, keepdim=True) if recipe.concentrations == "dirichlet" else values
+
+
+def _in_vivo(recipe, names):
+    """Range of each metabolite (mM)."""
+    unknown = [name for name in names if name not in IN_VIVO_MM]
+    if unknown or not names:
+        raise ConfigError(
+            f"Recipe {recipe.name}: there is no in vivo range for {', '.join(unknown) or 'metabolites without names'}; "
+            f"it knows {', '.join(IN_VIVO_MM)}. Leave the others out of the basis set, or take concentrations 'sobol'."
+        )
+    return [IN_VIVO_MM[name] for name in names]
