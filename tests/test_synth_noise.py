@@ -23,6 +23,28 @@ def test_real_and_imaginary_parts_have_the_standard_deviation():
 def test_the_seed_decides():
     one, again, other = (gaussian_noise((1, 2, 64), torch.ones(1), seed) for seed in (1, 1, 2))
     assert torch.equal(one, again) and not torch.equal(one, other)
+    batch = gaussian_noise((4, 2, 64), torch.ones(4), 1)
+    assert torch.equal(batch[0], one[0]) and torch.equal(batch[1], other[0])
+
+
+def test_scans_are_independent():
+    values = torch.view_as_real(gaussian_noise((40, 1, 20_000), torch.ones(40), 7)).flatten(1)
+    assert (torch.corrcoef(values) - torch.eye(40)).abs().max() < 0.025
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("kind", ["adc", "gg"])
+def test_noise_of_a_gpu_has_the_same_level(kind):
+    sigma, beta = torch.tensor([0.5, 2.0], device="cuda"), torch.tensor([1.2, 2.0])
+    shape = (2, 2, 50_000)
+    for _ in range(2):
+        if kind == "adc":
+            noise = gaussian_noise(shape, sigma, 3)
+        else:
+            noise = generalised_gaussian_noise(shape, alpha_of_sigma(sigma, beta.cuda()), beta, 3)
+        assert noise.device.type == "cuda"
+        for scan in range(2):
+            assert float(noise[scan].real.std()) == pytest.approx(float(sigma[scan]), rel=0.02)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import torch
 
 from ..axes import spectrum_to_fid
 from ..errors import ConfigError
+from .noise_quantiles import at_same_quantile, quantile_tables
 
 
 def gaussian_noise(shape, sigma, seed):
@@ -12,23 +13,45 @@ def gaussian_noise(shape, sigma, seed):
     Args:
         shape: (batch, condition, point).
         sigma: (batch,) standard deviation of the real and of the imaginary part.
-        seed: of the noise.
+        seed: of the noise, see `standard_normal`.
 
     Returns:
         shape complex64, on sigma's device.
     """
-    generator = torch.Generator(device=sigma.device).manual_seed(seed)
-    parts = torch.randn(*shape, 2, generator=generator, device=sigma.device)
-    return torch.view_as_complex(parts * sigma[:, None, None, None])
+    values = standard_normal(shape, seed, sigma.device)
+    return torch.view_as_complex(values.mul_(sigma[:, None, None, None]))
+
+
+def standard_normal(shape, seed, device):
+    """Standard normal numbers for the real and imaginary parts of scans.
+
+    On a CPU scan i is drawn with seed + i, so a batch equals its scans one by one. Another device draws the batch
+    at once: the same seed gives the same numbers on the same kind of device, but others than on a CPU.
+
+    Args:
+        shape: (batch, condition, point).
+        seed: of the first scan.
+        device: torch device.
+
+    Returns:
+        (batch, condition, point, 2) float32.
+    """
+    device = torch.device(device)
+    values = torch.empty(*shape, 2, device=device)
+    generator = torch.Generator(device=device)
+    # A whole batch on a GPU: drawing each scan for itself would take longer than all the rest.
+    draws = enumerate(values) if device.type == "cpu" else ((0, values),)
+    for index, part in draws:
+        part.normal_(generator=generator.manual_seed(seed + index))
+    return values
 
 
 def generalised_gaussian_noise(shape, alpha, beta, seed):
     """FIDs whose spectra have generalised Gaussian noise.
 
     Every point, real and imaginary part and condition of the spectrum (`axes.fid_to_spectrum`) is an
-    independent value with the density beta / (2 alpha Gamma(1/beta)) exp(-(|x| / alpha)^beta). It is
-    alpha V G^(1/beta), with V uniform in [-1, 1] and G of a gamma distribution of shape 1 + 1/beta:
-    given G, x is uniform in the slice of the density at a height that G sets.
+    independent value with the density beta / (2 alpha Gamma(1/beta)) exp(-(|x| / alpha)^beta): a standard normal
+    number, carried to the same quantile of this distribution (`noise_quantiles`).
 
     In the time domain such noise is nearly Gaussian whatever beta is, being a sum over the whole
     spectrum. It has the same standard deviation there, except the first point, which has twice as much
@@ -37,28 +60,22 @@ def generalised_gaussian_noise(shape, alpha, beta, seed):
     Args:
         shape: (batch, condition, point).
         alpha: (batch,) scale of each scan, in the unit of the FIDs.
-        beta: (batch,) shape of each scan: 2 is Gaussian, 1 is Laplace.
-        seed: of the noise; scan i is drawn with seed + i, so a batch equals its scans one by one.
+        beta: (batch,) shape of each scan, on the CPU: 2 is Gaussian, 1 is Laplace.
+        seed: of the noise, see `standard_normal`.
 
     Returns:
         shape complex64, on alpha's device.
 
     Raises:
-        ConfigError: a scale is negative, a shape is not positive, or their number is not the batch.
+        ConfigError: a scale is negative (looked at on a CPU only: a look at a GPU's values waits for them), a shape
+            is not positive, or their number is not the batch.
     """
-    batch, *scan_shape = shape
     alpha = torch.as_tensor(alpha, dtype=torch.float32)
-    beta = torch.as_tensor(beta, dtype=torch.float32, device=alpha.device)
-    _check_parameters(batch, alpha, beta)
-    spectra = torch.empty(*shape, 2, device=alpha.device)
-    generator = torch.Generator(device=alpha.device)
-    for index, values in enumerate(spectra):
-        generator.manual_seed(seed + index)
-        power = 1 / beta[index]
-        # The public torch.distributions.Gamma draws with this function too, but takes no generator.
-        slices = torch._standard_gamma((1 + power).expand(*scan_shape, 2).contiguous(), generator=generator)
-        values.uniform_(-1, 1, generator=generator).mul_(slices.pow_(power)).mul_(alpha[index])
-    return spectrum_to_fid(torch.view_as_complex(spectra))
+    beta = torch.as_tensor(beta, dtype=torch.float32)
+    _check_parameters(shape[0], alpha, beta)
+    normal = standard_normal(shape, seed, alpha.device)
+    values = at_same_quantile(normal, quantile_tables(beta).to(alpha.device))
+    return spectrum_to_fid(torch.view_as_complex(values.mul_(alpha[:, None, None, None])))
 
 
 def _check_parameters(batch, alpha, beta):
@@ -68,10 +85,11 @@ def _check_parameters(batch, alpha, beta):
             f"Noise needs one alpha and one beta for each of {batch} scans, "
             f"not {tuple(alpha.shape)} and {tuple(beta.shape)}."
         )
-    if not (bool((alpha >= 0).all()) and bool((beta > 0).all()) and bool(torch.isfinite(alpha + beta).all())):
+    known = alpha if alpha.device.type == "cpu" else torch.zeros(1)
+    if not bool((known >= 0).all() and (beta > 0).all() and known.isfinite().all() and beta.isfinite().all()):
         raise ConfigError(
             "Noise needs finite alpha of at least 0 and beta above 0, "
-            f"not alpha down to {alpha.min():g} and beta down to {beta.min():g}."
+            f"not alpha down to {known.min():g} and beta down to {beta.min():g}."
         )
 
 
