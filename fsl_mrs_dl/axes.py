@@ -9,6 +9,8 @@ the one-sided signal at t = 0; without it every line sits on a constant offset).
 Files differ only by a complex conjugation, see `conjugate_for_disk`.
 """
 
+import functools
+
 import numpy as np
 from scipy.signal import czt
 
@@ -76,6 +78,48 @@ def spectrum_points(fid, points):
     count = fid.shape[-1]
     wanted = (np.arange(count)[points] - count // 2) % count
     return (np.fft.fft(fid)[..., wanted] - fid[..., :1] / 2) / np.sqrt(count)
+
+
+def zoomed_spectrum(fid, dwell_s, first_hz, last_hz, bins):
+    """Spectrum of an FID at any evenly spaced frequencies: what zero-filling without end would show there.
+
+    The chirp z-transform in torch (Bluestein's form: n k = (n^2 + k^2 - (k - n)^2) / 2 makes a convolution of it).
+    At the frequencies of the FID's own grid it is `fid_to_spectrum`.
+
+    Args:
+        fid: (..., point) complex torch tensor.
+        dwell_s: its dwell time (s).
+        first_hz, last_hz: the first and the last frequency (Hz).
+        bins: how many frequencies, at least 2.
+
+    Returns:
+        (..., bin) complex, in the FID's precision.
+    """
+    import torch
+
+    points = fid.shape[-1]
+    before, chirp, after = _chirps(points, dwell_s, first_hz, last_hz, bins, fid.dtype, fid.device)
+    length = chirp.shape[-1]
+    convolved = torch.fft.ifft(torch.fft.fft(fid * before, length) * chirp)
+    return convolved[..., points - 1 : points - 1 + bins] * after
+
+
+@functools.lru_cache(maxsize=8)
+def _chirps(points, dwell_s, first_hz, last_hz, bins, dtype, device):
+    """What `zoomed_spectrum` multiplies with: before the transform (point,), in it, and after it (bin,)."""
+    import torch
+
+    step = (last_hz - first_hz) / (bins - 1) * dwell_s
+    n, k = np.arange(points), np.arange(bins)
+    # Phases in double precision: n^2 reaches millions of turns.
+    before = np.exp(-2j * np.pi * (first_hz * dwell_s * n + step * n**2 / 2)) / np.sqrt(points)
+    before[0] /= 2
+    chirp = np.exp(1j * np.pi * step * np.arange(-points + 1, bins) ** 2)
+    length = 1 << (len(chirp) - 1).bit_length()
+    factors = (before, np.fft.fft(chirp, length), np.exp(-1j * np.pi * step * k**2))
+    # They are kept for later calls, which may be outside the inference mode of this one.
+    with torch.inference_mode(False):
+        return tuple(torch.as_tensor(part, dtype=dtype, device=device) for part in factors)
 
 
 def spectrum_to_fid(spectrum):

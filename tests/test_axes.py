@@ -36,6 +36,19 @@ def test_spectrum_and_fid_are_inverse_in_numpy_and_torch():
     torch.testing.assert_close(axes.spectrum_to_fid(axes.fid_to_spectrum(both)), both)
 
 
+def test_a_zoomed_spectrum_is_the_sum_at_its_frequencies():
+    fid = torch.as_tensor(np.stack([line(3.0, 512, 5e-4), line(2.0, 512, 5e-4)]))
+    halved = fid.clone()
+    halved[:, 0] /= 2
+    frequencies = torch.linspace(-431.0, 17.0, 300, dtype=torch.float64)
+    times = torch.as_tensor(axes.time_axis(512, 5e-4))
+    direct = halved @ torch.exp(-2j * np.pi * times[:, None] * frequencies) / 512**0.5
+    torch.testing.assert_close(axes.zoomed_spectrum(fid, 5e-4, -431.0, 17.0, 300), direct, atol=1e-10, rtol=1e-10)
+    single = axes.zoomed_spectrum(fid.to(torch.complex64), 5e-4, -431.0, 17.0, 300)
+    assert single.dtype == torch.complex64
+    torch.testing.assert_close(single, direct.to(torch.complex64), atol=2e-5, rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     "dwell_s, points", [(2.5e-4, 4096), (8.33e-5, 12288), (5e-4, 2048), (4e-4, 2560), (4.17e-4, 3000)]
 )

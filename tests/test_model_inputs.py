@@ -1,5 +1,7 @@
 """Network input: the right band, one scale, the same for training and scans."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -42,7 +44,23 @@ def test_a_batch_equals_one_by_one():
     torch.testing.assert_close(both[1:], alone)
 
 
+def test_a_resampled_spectrum_is_the_same_spectrum_at_more_points():
+    finer = dataclasses.replace(CONFIG, resample_bins=2048)
+    channels, scale = network_input(line(2.01), finer)
+    assert channels.shape == (1, 4, 2048) and finer.bins == 2048
+    ppm = np.linspace(1.0, 4.5, 2048)
+    assert ppm[channels[0, 0].argmax()] == pytest.approx(2.01, abs=0.001)
+    # On the FIDs' own grid it is what was there before.
+    own = axes.ppm_axis(2048, 5e-4, 123.2e6)[slice(*CONFIG.band)]
+    same = dataclasses.replace(CONFIG, ppm=(own[0], own[-1]), resample_bins=len(own))
+    for one, other in zip(network_input(line(2.01), same), network_input(line(2.01), CONFIG)):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+
+
 def test_what_cannot_be_is_refused():
+    for bins in (7, 2**16 + 1):
+        with pytest.raises(ConfigError, match=f"resample_bins must be at least 8 and at most 65536, not {bins}"):
+            InputConfig(conditions=2, centre_hz=123.2e6, resample_bins=bins)
     with pytest.raises(ConfigError, match="conditions"):
         InputConfig(conditions=3, centre_hz=123.2e6)
     with pytest.raises(ConfigError, match="points lie between"):

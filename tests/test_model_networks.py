@@ -6,11 +6,15 @@ import pytest
 import torch
 from torch import nn
 
+from fsl_mrs_dl.config import from_dict, to_dict
 from fsl_mrs_dl.errors import ConfigError
 from fsl_mrs_dl.model import networks
-from fsl_mrs_dl.model.cnn import CnnConfig
-from fsl_mrs_dl.model.output import LineScale, Output, Quantifier, quantification_loss, to_largest
-from fsl_mrs_dl.model.yae import YaeConfig
+from fsl_mrs_dl.model.cnn import Cnn, CnnConfig
+from fsl_mrs_dl.model.fcnn import Crelu, Fcnn, FcnnConfig
+from fsl_mrs_dl.model.layers import Choice, Span, halved
+from fsl_mrs_dl.model.output import LOSSES, LineScale, Output, Quantifier, quantification_loss, to_largest
+from fsl_mrs_dl.model.presets import PRESETS, Preset, preset_named
+from fsl_mrs_dl.model.yae import Yae, YaeConfig
 from fsl_mrs_dl.train.loop import TrainConfig, train
 
 
@@ -60,10 +64,136 @@ def test_relative_to_the_largest():
 def test_unknown_networks_and_impossible_sizes_are_refused():
     with pytest.raises(ConfigError, match="yae"):
         networks.network_classes("transformer")
-    with pytest.raises(ConfigError, match="activation"):
-        YaeConfig(activation="sine")
-    with pytest.raises(ConfigError, match="same length"):
-        CnnConfig(filters=(8, 8))
+    cases = [
+        (YaeConfig, {"activation": "sine"}, "activation"),
+        (YaeConfig, {"encoder": ()}, "at least one layer"),
+        (YaeConfig, {"decoder": (2**17,)}, "at most 65536"),
+        (YaeConfig, {"quantifier_layers": 0}, "quantifier_layers"),
+        (YaeConfig, {"normalisation": "weight"}, "normalisation must be one of layer, batch, none"),
+        (YaeConfig, {"dropout": 1.0}, "dropout"),
+        (YaeConfig, {"ramp_epochs": -1}, "ramp_epochs"),
+        (YaeConfig, {"loss": "exact"}, "largest, huber, squares"),
+        (CnnConfig, {"filters": (8, 8)}, "same length"),
+        (CnnConfig, {"pools": (2,)}, "pools"),
+        (CnnConfig, {"front": (8, 8), "front_kernels": (9,)}, "front_kernels"),
+        (CnnConfig, {"output": "relu"}, "softmax, sigmoid"),
+        (FcnnConfig, {"filters": (8, 8)}, "must list 7 numbers, not 2"),
+    ]
+    for config_class, options, words in cases:
+        with pytest.raises(ConfigError, match=words):
+            config_class(**options)
+    with pytest.raises(ConfigError, match="leave nothing of a spectrum of 100 points"):
+        Cnn(CnnConfig(pools=(5, 5, 5, 5)), 4, 100, 3)
+
+
+def small(name):
+    """The network of a preset with its layers cut to a hundredth, and its configuration."""
+    preset = preset_named(name)
+    network_class, config_class = networks.network_classes(preset.network)
+    cut = {
+        key: type(value)(max(size // 32, 1) for size in value)
+        for key, value in preset.options.items()
+        if key in ("encoder", "decoder", "filters", "front")
+    }
+    config = from_dict(config_class, {**preset.options, **cut})
+    return network_class(config, 4, 100, 3), config
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_published_forms_train_and_repeat(name):
+    network, config = small(name)
+    assert from_dict(type(config), to_dict(config)) == config
+    output = network(torch.randn(4, 4, 100))
+    assert output.fractions.shape == (4, 3) and (output.fractions > 0).all() and (output.fractions < 1).all()
+    assert output.line.shape == (4, 4)
+    network.loss(output, truth(), epoch=3).backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in network.parameters())
+    network.eval()
+    scans = torch.randn(3, 4, 100)
+    torch.testing.assert_close(network(scans).fractions[1:2], network(scans[1:2]).fractions, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_line_parameters_that_stand_apart_shape_nothing_else(name):
+    network, _ = small(name)
+    network(torch.randn(4, 4, 100)).line.sum().backward()
+    reached = {key.split(".")[0:2][-1] for key, p in network.named_parameters() if p.grad is not None}
+    assert reached == {"line"}
+
+
+def test_published_sizes():
+    yae = PRESETS["yae-published"].options
+    assert yae["encoder"] == halved(2048, 5) and (*yae["decoder"], 2048) == halved(2048, 6)[::-1]
+    assert halved(yae["quantifier"], yae["quantifier_layers"]) == (384, 192)
+    with torch.device("meta"):
+        for name, preset in PRESETS.items():
+            network_class, config_class = networks.network_classes(preset.network)
+            network_class(from_dict(config_class, preset.options, name), 4, 2048, 5)
+
+
+def test_a_preset_scales_its_learning_rate_with_the_batch():
+    preset = PRESETS["yae-published"]
+    assert preset.plan_with()["learning_rate"] == 1e-4
+    assert preset.plan_with(batch=64, epochs=None)["learning_rate"] == pytest.approx(4e-4)
+    assert preset.plan_with(batch=64, learning_rate=1e-3)["learning_rate"] == 1e-3
+    assert preset_named("cnn") == Preset("cnn") and preset_named("cnn").plan_with(batch=64) == {"batch": 64}
+    with pytest.raises(ConfigError, match="did you mean yae-published"):
+        preset_named("yae_published")
+
+
+def test_the_quantifiers_weight_rises_over_the_first_epochs():
+    network = Yae(YaeConfig((8,), (8,), 8, loss="huber", ramp_epochs=25), 4, 100, 3)
+    output, right = network(torch.randn(4, 4, 100)), truth()
+    quantification = quantification_loss(output, right, "huber")
+    losses = [network.loss(output, right, epoch) for epoch in (0, 10, 25, 100)]
+    weights = [(loss - losses[-1]) / quantification + 1 for loss in losses]
+    torch.testing.assert_close(torch.stack(weights), torch.tensor([0.1, 0.46, 1.0, 1.0]), atol=1e-4, rtol=1e-4)
+
+
+def test_losses_relative_to_the_sum():
+    right = truth()
+    wrong = Output(right.fractions + 0.1, right.line)
+    assert LOSSES["squares"][0](wrong, right) == pytest.approx(0.01)
+    assert LOSSES["huber"][0](wrong, right) == pytest.approx(0.005)
+
+
+def test_channels_share_the_layers_of_a_shared_autoencoder():
+    network = Yae(YaeConfig((16, 8), (8,), 8, shared=True), 4, 100, 3).eval()
+    scans = torch.randn(2, 4, 100)
+    turned = network(scans[:, [1, 0, 3, 2]]).clean
+    torch.testing.assert_close(turned, network(scans).clean[:, [1, 0, 3, 2]])
+
+
+def test_fcnn_reads_the_real_spectra_only():
+    network = Fcnn(FcnnConfig(), 4, 100, 3).eval()
+    scans = torch.randn(2, 4, 100)
+    other = scans.clone()
+    other[:, 1::2] = 0
+    assert torch.equal(network(scans).fractions, network(other).fractions)
+    torch.testing.assert_close(Crelu()(torch.tensor([[[1.0, -2.0]]])), torch.tensor([[[1.0, 0.0], [0.0, 2.0]]]))
+
+
+@pytest.mark.parametrize("name", networks.NETWORKS)
+def test_defaults_are_cheap(name):
+    from torch.utils.flop_counter import FlopCounterMode
+
+    network_class, config_class = networks.network_classes(name)
+    network = network_class(config_class(), 4, 441, 5).eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.randn(1, 4, 441))
+    assert 0 < counter.get_total_flops() <= 60e6
+
+
+@pytest.mark.parametrize("name", networks.NETWORKS)
+def test_every_corner_of_a_search_space_is_a_network(name):
+    network_class, config_class = networks.network_classes(name)
+    for corner in (0, -1):
+        values = {}
+        for option, space in config_class.SEARCH.items():
+            assert isinstance(space, (Choice, Span))
+            values[option] = (space.values if isinstance(space, Choice) else (space.low, space.high))[corner]
+        network = network_class(config_class.searched(**values), 4, 441, 5)
+        assert network(torch.randn(2, 4, 441)).fractions.shape == (2, 5)
 
 
 @dataclass(frozen=True)
@@ -83,7 +213,7 @@ class Toy(nn.Module):
     def forward(self, channels):
         return Output(*self.quantifier(channels.flatten(1)))
 
-    def loss(self, output, truth):
+    def loss(self, output, truth, epoch=0):
         return quantification_loss(output, truth)
 
 

@@ -23,6 +23,8 @@ class InputConfig:
         centre_hz: spectrometer frequency of the basis set (Hz).
         points, dwell_s: time grid of the FIDs (dwell time in s).
         ppm: chemical shifts that the network sees (ppm).
+        resample_bins: points at which the spectrum is evaluated, evenly from the first of these shifts to the last,
+            instead of the points of the FIDs' own grid that lie between them; None for the latter.
     """
 
     conditions: int
@@ -30,6 +32,7 @@ class InputConfig:
     points: int = 2048
     dwell_s: float = 5e-4
     ppm: tuple[float, float] = (1.0, 4.5)
+    resample_bins: int | None = None
 
     def __post_init__(self):
         if self.conditions not in (1, 2):
@@ -40,6 +43,8 @@ class InputConfig:
             raise ConfigError(f"points, dwell_s and centre_hz must be positive and ppm ascending in {self}.")
         if self.points > MAX_POINTS:
             raise ConfigError(f"points must be at most {MAX_POINTS}, not {self.points}.")
+        if self.resample_bins is not None and not 8 <= self.resample_bins <= MAX_BINS:
+            raise ConfigError(f"resample_bins must be at least 8 and at most {MAX_BINS}, not {self.resample_bins}.")
         if self.bins > MAX_BINS:
             raise ConfigError(f"A network sees at most {MAX_BINS} points of a spectrum, not {self.bins}; narrow ppm.")
         if self.bins < 8:
@@ -52,8 +57,8 @@ class InputConfig:
 
     @property
     def bins(self):
-        """Points of the spectrum between the two shifts."""
-        return int(self.band[1] - self.band[0])
+        """Points of the spectrum that a network sees."""
+        return self.resample_bins or int(self.band[1] - self.band[0])
 
     @property
     def channels(self):
@@ -71,7 +76,11 @@ def spectrum_channels(fids, config):
     Returns:
         (batch, 2 * condition, bin) float32: off real, off imaginary, on real, on imaginary.
     """
-    spectra = axes.fid_to_spectrum(fids)[..., config.band[0] : config.band[1]]
+    if config.resample_bins:
+        first_hz, last_hz = (axes.ppm_to_hz(shift, config.centre_hz) for shift in config.ppm)
+        spectra = axes.zoomed_spectrum(fids, config.dwell_s, first_hz, last_hz, config.resample_bins)
+    else:
+        spectra = axes.fid_to_spectrum(fids)[..., config.band[0] : config.band[1]]
     return torch.view_as_real(spectra).movedim(-1, 2).flatten(1, 2).float()
 
 

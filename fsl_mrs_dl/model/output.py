@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 from ..errors import ConfigError
+from .layers import dense
 
 LINE_PARAMETERS = ("lorentz_hz", "gauss_hz", "shift_hz", "phase_rad")
 """The line parameters that every network estimates beside the concentrations, in this order."""
@@ -14,6 +15,12 @@ LINE_PARAMETERS = ("lorentz_hz", "gauss_hz", "shift_hz", "phase_rad")
 MAX_UNITS = 2**16
 MAX_LAYERS = 64
 """Bounds of a layer's units and of the number of layers: a configuration may come from a foreign folder."""
+
+OUTPUTS = ("softmax", "sigmoid")
+"""How concentrations are made positive: together, with a sum of 1 (softmax), or each within [0, 1] (sigmoid)."""
+
+LINE_UNITS = 64
+"""Units of the small head that estimates the line parameters where it stands apart."""
 
 
 def check_layers(name, sizes):
@@ -53,7 +60,8 @@ class Output:
     """Of a network, and in the same form the truth of a training scan.
 
     Attributes:
-        fractions: (batch, metabolite) concentrations relative to their sum.
+        fractions: (batch, metabolite) concentrations relative to their sum; with an output "sigmoid" nearly so, for
+            such a network learns the sum of 1 instead of having it.
         line: (batch, 4) normalised `LINE_PARAMETERS`.
         clean: (batch, channel, bin) spectra without noise, baseline and water, in the input's scale; None for
             networks that do not reconstruct.
@@ -65,26 +73,41 @@ class Output:
 
 
 class Quantifier(nn.Module):
-    """Last layers of every network: features to concentrations (softmax) and line parameters.
+    """Last layers of every network: features to concentrations and line parameters.
 
     Args:
         features: size of the input.
-        hidden: size of the layer between.
+        hidden: sizes of the layers between; a number stands for one layer.
         metabolites: number of concentrations.
-        dropout: share of the hidden units dropped in training.
+        dropout: share of the units before each further layer dropped in training.
+        activation: name in `layers.ACTIVATIONS`.
+        normalisation: of the hidden layers, name in `layers.NORMALISATIONS`.
+        output: one of `OUTPUTS`.
+        line_apart: whether the line parameters come from a small head of their own that reads the features and
+            does not shape them: no gradient goes back from it.
     """
 
-    def __init__(self, features, hidden, metabolites, dropout=0.0):
+    def __init__(
+        self, features, hidden, metabolites, dropout=0.0, activation="gelu", normalisation="none", output="softmax",
+        line_apart=False,
+    ):  # fmt: skip
         super().__init__()
-        self.metabolites = metabolites
-        self.layers = nn.Sequential(
-            nn.Linear(features, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, metabolites + 4)
-        )
+        self.metabolites, self.output = metabolites, output
+        sizes = (features, hidden) if isinstance(hidden, int) else (features, *hidden)
+        layers = [] if len(sizes) > 1 else [nn.Dropout(dropout)]
+        for pair in zip(sizes[:-1], sizes[1:]):
+            layers += [*dense(pair, activation, normalisation), nn.Dropout(dropout)]
+        self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], metabolites + (0 if line_apart else 4)))
+        apart = (nn.Linear(features, LINE_UNITS), nn.Tanh(), nn.Linear(LINE_UNITS, 4))
+        self.line = nn.Sequential(*apart) if line_apart else None
 
     def forward(self, features):
         """(batch, feature) to fractions (batch, metabolite) and line (batch, 4)."""
         values = self.layers(features)
-        return values[:, : self.metabolites].softmax(-1), values[:, self.metabolites :]
+        fractions, line = values[:, : self.metabolites], values[:, self.metabolites :]
+        if self.line is not None:
+            line = self.line(features.detach())
+        return fractions.sigmoid() if self.output == "sigmoid" else fractions.softmax(-1), line
 
 
 def to_largest(fractions):
@@ -92,8 +115,31 @@ def to_largest(fractions):
     return fractions / fractions.amax(-1, keepdim=True).clamp_min(1e-12)
 
 
-def quantification_loss(output, truth):
-    """Huber losses on concentrations (relative to the largest) and, lightly, on the line parameters."""
-    concentrations = functional.huber_loss(to_largest(output.fractions), to_largest(truth.fractions), delta=0.02)
+def _largest(output, truth):
+    """Huber loss on concentrations relative to the largest, whose errors are what is reported."""
+    return 50 * functional.huber_loss(to_largest(output.fractions), to_largest(truth.fractions), delta=0.02)
+
+
+LOSSES = {
+    "largest": (_largest, 0.05),
+    "huber": (lambda output, truth: functional.huber_loss(output.fractions, truth.fractions), 1e-3),
+    "squares": (lambda output, truth: functional.mse_loss(output.fractions, truth.fractions), 1e-3),
+}
+"""Name -> (loss on concentrations, weight of the line parameters' loss beside it). "huber" (of delta 1) and "squares"
+compare what is relative to the sum, as the published networks do."""
+
+
+def quantification_loss(output, truth, kind="largest"):
+    """Loss on concentrations and, lightly, on the line parameters.
+
+    Args:
+        output: of a network.
+        truth: in the same form.
+        kind: name in `LOSSES`.
+
+    Returns:
+        Scalar tensor.
+    """
+    concentrations, line_weight = LOSSES[kind]
     line = functional.smooth_l1_loss(output.line, truth.line, beta=0.1)
-    return 50 * concentrations + 0.05 * line
+    return concentrations(output, truth) + line_weight * line
