@@ -29,7 +29,8 @@ class Method:
         spectra: what it fits, of `SPECTRA`; each gets rows of its own.
         metabolites: what it estimates, in every one of its spectra.
         fit: Scan -> {spectrum: {metabolite: concentration}}, in a unit of its own that is the same for all
-            metabolites; raises one of `FAILURES` where it fails. To run in several processes it must be picklable.
+            metabolites. Where it fails it raises one of `FAILURES`, or, where only one spectrum fails, has the
+            exception in place of its dict. To run in several processes it must be picklable.
         version: text that changes whenever the estimates may: settings, weights, versions.
     """
 
