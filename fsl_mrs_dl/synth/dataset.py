@@ -1,19 +1,24 @@
 """An endless stream of training scans, any batch of it reproducible by its number."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import torch
-from torch.profiler import record_function
 
 from ..errors import BasisError, ConfigError
+from .artefacts import truncated
 from .draws import Draw, draw
 from .noise import alpha_of_sigma, gaussian_noise, generalised_gaussian_noise
 from .priors import PUBLISHED, Recipe
 from .signal import synthesise
+from .steps import step
 
 GRID_POINTS = 2048
 GRID_DWELL_S = 5e-4
 """The time grid on which scans are simulated and to which real ones are resampled."""
+
+SCANS_PER_BLOCK = 8
+"""Scans that a processor core makes at once: few enough for its cache."""
 
 VISIBLE = 0.01
 """Norm of a metabolite's FID relative to the largest one's below which a scan says nothing about it (creatine in a
@@ -30,9 +35,9 @@ class Batch:
 
     def to(self, device):
         """The batch on a torch device."""
-        drawn = vars(self.draw).items()
-        drawn = {name: one.to(device) if isinstance(one, torch.Tensor) else one for name, one in drawn}
-        return Batch(self.measured.to(device), self.clean.to(device), Draw(**drawn))
+        if self.measured.device == torch.device(device):
+            return self
+        return Batch(self.measured.to(device), self.clean.to(device), self.draw.to(device))
 
 
 @dataclass(frozen=True)
@@ -58,13 +63,15 @@ class Stream:
         seed: of the stream.
         pool: BasisPool of the same sequence and metabolites, or None.
         batch: scans per batch.
+        device: torch device on which scans are made and left, the CPU where None. Parameters are drawn on the CPU
+            and are the same on every device; the noise of a GPU is another than that of a CPU.
 
     Raises:
         BasisError: the pool does not belong to the basis set, or the recipe needs one and there is none.
         ConfigError: the recipe asks for lines narrower than the basis set's own.
     """
 
-    def __init__(self, basis, recipe: Recipe, seed=0, pool=None, batch=256):
+    def __init__(self, basis, recipe: Recipe, seed=0, pool=None, batch=256, device=None):
         if pool is None and recipe.pool_fraction == 1:
             raise BasisError(
                 f"Recipe {recipe.name} draws its bases from a pool: give --pool FILE (fsl_mrs_dl simulate --pool makes "
@@ -77,41 +84,94 @@ class Stream:
                 f"Lines of {narrowest_hz} Hz are asked for, but the basis set's are {basis.linewidth_hz} Hz wide: "
                 "raise lorentz_hz or simulate a narrower basis set."
             )
-        self.narrowest_baseline_hz = min(one.baseline_width_hz[0] for one in ranges)
         on_grid = basis.resample(GRID_DWELL_S, GRID_POINTS)
         # The basis set itself stands last, where index -1 finds it.
         members = [torch.as_tensor(on_grid.fids, dtype=torch.complex64)[None]]
         if pool is not None:
             _check_pool(pool, basis)
             members.insert(0, torch.as_tensor(pool.fids, dtype=torch.complex64)[..., :GRID_POINTS])
-        self.members = torch.cat(members)
+        self.device = torch.device("cpu" if device is None else device)
+        self.members = torch.cat(members).to(self.device)
         self.names = tuple(basis.names)
-        self.linewidth_hz = basis.linewidth_hz
-        norms = self.members[-1].norm(dim=(0, 2))
+        self.linewidth_hz, self.centre_hz = basis.linewidth_hz, basis.centre_hz
+        norms = members[-1][0].norm(dim=(0, 2))
         self.visible = norms > VISIBLE * norms.max()
         self.recipe, self.seed, self.batch = recipe, seed, batch
 
     def __getitem__(self, index):
         """Batch number `index`."""
-        parts = self.parts(index)
-        with record_function("sum"):
-            return parts.batch()
+        drawn, (measured, clean) = self.draw(index), self._empty(2)
+
+        def keep(rows, parts):
+            with step("sum"):
+                clean[rows] = parts.clean
+                torch.add(parts.clean, parts.nuisance, out=measured[rows]).add_(parts.noise)
+
+        return Batch(measured, clean, self._in_blocks(drawn, keep))
 
     def parts(self, index):
         """Batch number `index`, taken apart."""
-        members, conditions, metabolites, points = self.members.shape
-        with record_function("draw"):
+        drawn, whole = self.draw(index), self._empty(3)
+
+        def keep(rows, parts):
+            for kept, part in zip(whole, (parts.clean, parts.nuisance, parts.noise), strict=True):
+                kept[rows] = part
+
+        return Parts(*whole, self._in_blocks(drawn, keep))
+
+    def draw(self, index):
+        """Parameters of batch number `index`, on the CPU."""
+        members, conditions, metabolites, _ = self.members.shape
+        with step("draw"):
             sizes = (self.batch, metabolites, conditions, members - 1)
-            parameters = draw(self.recipe, self.seed, index, *sizes, self.names)
-            if not self.visible.all():
-                parameters = replace(parameters, concentrations=parameters.concentrations * self.visible)
-        with record_function("basis"):
-            basis = self.members[parameters.member] if members > 1 else self.members
+            drawn = draw(self.recipe, self.seed, index, *sizes, self.names)
+            return replace(drawn, concentrations=drawn.concentrations * self.visible)
+
+    def _empty(self, number):
+        """Room for FIDs of a batch, `number` times."""
+        _, conditions, _, points = self.members.shape
+        shape = (self.batch, conditions, points)
+        return [torch.empty(shape, dtype=torch.complex64, device=self.device) for _ in range(number)]
+
+    def _in_blocks(self, drawn, keep):
+        """Make scans block by block, and give each to keep(rows, Parts); returns the parameters on the device.
+
+        Blocks that fit the cache of a processor core are made several times faster than a whole batch. Every core
+        makes its own, so that no number depends on how many cores there are. A GPU makes the whole batch at once.
+        """
+        on_cpu = self.device.type == "cpu"
+        size = SCANS_PER_BLOCK if on_cpu else self.batch
+        moved = drawn if on_cpu else drawn.to(self.device)
+        inference = torch.is_inference_mode_enabled()
+
+        def make(start, parameters, beta):
+            # The mode belongs to a thread.
+            with torch.inference_mode(inference):
+                keep(slice(start, start + size), self._make(parameters, beta))
+
+        blocks = (range(0, self.batch, size), moved.split(size), drawn.noise_beta.split(size))
+        threads = torch.get_num_threads() if on_cpu else 1
+        if threads == 1:
+            for block in zip(*blocks, strict=True):
+                make(*block)
+        else:
+            with ThreadPoolExecutor(threads) as workers:
+                # A list, for errors to be raised here.
+                list(workers.map(make, *blocks))
+        return moved
+
+    def _make(self, parameters, beta):
+        """Scans of parameters on the device; `beta`, the shapes of their noise, are on the CPU."""
+        with step("basis"):
+            basis = self.members[parameters.member] if len(self.members) > 1 else self.members
         clean, nuisance, maximum = synthesise(
-            basis, parameters, self.linewidth_hz, GRID_DWELL_S, self.narrowest_baseline_hz
+            basis, parameters, self.recipe, self.linewidth_hz, GRID_DWELL_S, self.centre_hz
         )
-        with record_function("noise"):
-            noise = _noise(self.recipe.noise, parameters, clean.shape, maximum)
+        with step("noise"):
+            noise = _noise(self.recipe.noise, parameters, beta, clean.shape, maximum)
+        if self.recipe.uses("truncation"):
+            with step("truncation"):
+                nuisance, noise = truncated(parameters.truncation, clean, nuisance, noise)
         return Parts(clean, nuisance, noise, parameters)
 
 
@@ -125,14 +185,14 @@ def as_narrow(basis, recipe):
     return replace(basis, linewidth_hz=narrowest) if basis.linewidth_hz > narrowest else basis
 
 
-def _noise(kind, parameters, shape, maximum):
+def _noise(kind, parameters, beta, shape, maximum):
     """Noise FIDs (batch, condition, point) of scans whose clean FIDs have the given maximum (batch,)."""
     sigma = parameters.noise_sigma * maximum
     if kind == "gg":
         alpha = alpha_of_sigma(sigma, parameters.noise_beta)
-        return generalised_gaussian_noise(shape, alpha, parameters.noise_beta, parameters.noise_seed)
+        return generalised_gaussian_noise(shape, alpha, beta, parameters.noise_seed)
     if kind == "none":
-        return torch.zeros(shape, dtype=torch.complex64)
+        return torch.zeros(shape, dtype=torch.complex64, device=maximum.device)
     return gaussian_noise(shape, sigma, parameters.noise_seed)
 
 

@@ -1,7 +1,7 @@
 """From a recipe to the parameters of a batch of scans."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -75,6 +75,29 @@ class Draw:
     noise_sigma: torch.Tensor
     noise_beta: torch.Tensor
     noise_seed: int
+
+    def to(self, device):
+        """The parameters on a torch device.
+
+        Those of a type go there in one piece: many small transfers to a GPU take longer than making the scans.
+        """
+        moved = {}
+        tensors = {name: values for name, values in vars(self).items() if isinstance(values, torch.Tensor)}
+        for dtype in {values.dtype for values in tensors.values()}:
+            alike = {name: values for name, values in tensors.items() if values.dtype == dtype}
+            together = torch.cat([values.flatten() for values in alike.values()]).to(device)
+            pieces = together.split([values.numel() for values in alike.values()])
+            moved |= {name: piece.view(alike[name].shape) for name, piece in zip(alike, pieces, strict=True)}
+        return replace(self, **moved)
+
+    def split(self, size):
+        """Parameters of blocks of `size` scans, the last of which may be smaller, in order."""
+        parts = {name: values.split(size) for name, values in vars(self).items() if isinstance(values, torch.Tensor)}
+        blocks = zip(*parts.values(), strict=True)
+        return [
+            Draw(**dict(zip(parts, block, strict=True)), noise_seed=self.noise_seed + index * size)
+            for index, block in enumerate(blocks)
+        ]
 
 
 BASELINE_BAND_HZ = (-480.0, 0.0)

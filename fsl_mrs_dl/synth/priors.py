@@ -188,6 +188,8 @@ class Recipe:
         for name, most in MOST.items():
             if not 0 <= getattr(self, name) <= most:
                 raise ConfigError(f"Recipe {self.name}: {name} must be 0 to {most}, not {getattr(self, name)}.")
+        if self.spline_knots == 1:
+            raise ConfigError(f"Recipe {self.name}: spline_knots must be 0, or 2 to {MOST['spline_knots']}, not 1.")
         if self.noise not in NOISE_KINDS:
             raise ConfigError(f"Recipe {self.name}: noise must be {', '.join(NOISE_KINDS)}, not {self.noise!r}.")
         if not all(0 < beta < math.inf for beta in (*self.noise_beta, *self.noise_betas)):

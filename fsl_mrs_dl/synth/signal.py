@@ -1,69 +1,77 @@
-"""From drawn parameters to FIDs: pure functions of tensors, batched over scans."""
+"""From drawn parameters to FIDs: pure functions of tensors, batched over scans.
+
+What an imperfection does to the metabolites' own signal (widths, line shape, shifts, phases, edit efficiency,
+drift within the scan) is part of the clean scan, which networks learn to say; what is added to it is nuisance.
+An imperfection that the recipe does not use is left out by its ranges, never by a look at what was drawn, for
+which a GPU would have to wait.
+"""
 
 import math
 
 import torch
-from torch.profiler import record_function
 
-GAUSS_RATE = math.pi / (2 * math.sqrt(math.log(2)))
-"""A Gaussian line of full width w (Hz) at half maximum decays as exp(-(GAUSS_RATE w t)^2)."""
+from .. import axes
+from .artefacts import first_point_error, residual_water, spurious_echo
+from .baseline import broad_components, spline_baseline
+from .exponentials import GAUSS_RATE, exponential
+from .steps import step
+from .transients import transient_mean, transient_offsets
 
-
-def exponential(rate, points, dwell_s, factor=1.0):
-    """factor exp(rate t) on a time grid that starts at 0.
-
-    The grid is split into blocks, so that only 2 sqrt(points) exponentials are computed per rate.
-
-    Args:
-        rate: (...) complex, 1/s.
-        points: number of points.
-        dwell_s: dwell time (s).
-        factor: (...) or a number, what every point is multiplied by.
-
-    Returns:
-        (..., points) complex.
-    """
-    inner = 1 << (max(points - 1, 1).bit_length() // 2)
-    outer = -(-points // inner)
-    steps = torch.arange(max(inner, outer), device=rate.device, dtype=rate.real.dtype) * dwell_s
-    fine = _exp(rate[..., None] * steps[:inner])
-    coarse = _exp(rate[..., None] * (inner * steps[:outer]))
-    coarse = coarse * torch.as_tensor(factor, device=rate.device)[..., None]
-    return (coarse[..., :, None] * fine[..., None, :]).flatten(-2)[..., :points]
+PIVOT_PPM = 3.0
+"""Chemical shift at which a delay leaves the phase as it is: the middle of what is looked at (ppm)."""
 
 
-def _exp(exponent):
-    """exp of complex numbers, in a fifth of the time that torch.exp takes for them on a CPU."""
-    return torch.polar(torch.exp(exponent.real), exponent.imag)
+def metabolite_signal(draw, recipe, basis, dwell_s):
+    """Sum of the basis FIDs, each shifted, broadened and edited on its own.
 
-
-def metabolite_signal(basis, concentrations, metabolite_shift_hz, metabolite_lorentz_hz, dwell_s):
-    """Sum of the basis FIDs, each shifted and broadened on its own.
+    Editing acts more or less strongly than the basis set says where pulses, B1 or timing differ: the difference of
+    edit-on and edit-off is scaled, globally and for each metabolite (Edden and Barker, Magn Reson Med 58, 1276
+    (2007), doi 10.1002/mrm.21432, on what a voxel's pulses take from it).
 
     Args:
+        draw: parameters (`draws.Draw`).
+        recipe: which of them there are.
         basis: (batch or 1, condition, metabolite, point) complex.
-        concentrations, metabolite_shift_hz, metabolite_lorentz_hz: (batch, metabolite).
         dwell_s: dwell time (s).
 
     Returns:
         (batch, condition, point) complex.
     """
-    rate = torch.complex(-math.pi * metabolite_lorentz_hz, 2 * math.pi * metabolite_shift_hz)
-    total = None
+    points, conditions = basis.shape[-1], basis.shape[1]
+    rate = torch.complex(-math.pi * draw.metabolite_lorentz_hz, 2 * math.pi * draw.metabolite_shift_hz)
+    single = conditions == 2 and recipe.uses("metabolite_efficiency")
+    total, change = None, None
     for metabolite in range(basis.shape[2]):
-        weight = exponential(rate[:, metabolite], basis.shape[-1], dwell_s, concentrations[:, metabolite])[:, None]
+        weight = exponential(rate[:, metabolite], points, dwell_s, draw.concentrations[:, metabolite])
+        if recipe.uses("metabolite_gauss_hz"):
+            weight *= gaussian_decay(draw.metabolite_gauss_hz[:, metabolite], points, dwell_s)
+        one = basis[:, :, metabolite]
         if total is None:
-            total = basis[:, :, metabolite] * weight
+            total = one * weight[:, None]
         else:
-            total.addcmul_(basis[:, :, metabolite], weight)
+            total.addcmul_(one, weight[:, None])
+        if single:
+            added = (one[:, 1] - one[:, 0]) * weight.mul_(draw.metabolite_efficiency[:, metabolite, None] - 1)
+            change = added if change is None else change.add_(added)
+    if single:
+        total[:, 1] += change
+    if conditions == 2 and recipe.uses("edit_efficiency"):
+        total[:, 1] = torch.lerp(total[:, 0], total[:, 1], draw.edit_efficiency[:, None].to(total.dtype))
     return total
 
 
-def line_shape(draw, broadening_hz, conditions, points, dwell_s):
+def gaussian_decay(width_hz, points, dwell_s):
+    """Decay of Gaussian lines of a full width at half maximum (...,) in Hz: (..., point)."""
+    t = torch.arange(points, device=width_hz.device) * dwell_s
+    return torch.exp(-((GAUSS_RATE * width_hz) ** 2)[..., None] * t**2)
+
+
+def line_shape(draw, recipe, broadening_hz, conditions, points, dwell_s):
     """Common modulation of every line of a scan: widths, asymmetry, shift, phase, eddy currents, edit-on drift.
 
     Args:
-        draw: parameters (`priors.Draw`).
+        draw: parameters (`draws.Draw`).
+        recipe: which of them there are.
         broadening_hz: (batch,) Lorentzian width to add to the basis set's own (Hz).
         conditions: 1, or 2 with edit-on second.
         points: number of points.
@@ -72,64 +80,101 @@ def line_shape(draw, broadening_hz, conditions, points, dwell_s):
     Returns:
         (batch, condition, point) complex.
     """
-    t = torch.arange(points, device=broadening_hz.device) * dwell_s
-    is_on = torch.arange(conditions, device=t.device, dtype=t.dtype)
+    is_on = torch.arange(conditions, device=broadening_hz.device, dtype=broadening_hz.dtype)
     shift_hz = draw.shift_hz[:, None] + draw.edit_shift_hz[:, None] * is_on
     phase_rad = draw.phase_rad[:, None] + draw.edit_phase_rad[:, None] * is_on
     gain = torch.where(is_on > 0, draw.edit_gain[:, None], 1.0)
     rate = torch.complex((-math.pi * broadening_hz)[:, None].expand_as(shift_hz), 2 * math.pi * shift_hz)
-    decay = torch.exp(-((GAUSS_RATE * draw.gauss_hz) ** 2)[:, None] * t**2)
-    eddy_rad = draw.eddy_rad[:, None] * torch.exp(-1 / draw.eddy_time_s[:, None] * t)
-    rate_satellite = torch.complex(torch.zeros_like(draw.satellite_hz), 2 * math.pi * draw.satellite_hz)
-    share = draw.satellite / (1 + draw.satellite)
-    asymmetry = exponential(rate_satellite, points, dwell_s, share) + (1 - share)[:, None]
-    common = torch.polar(decay, eddy_rad).mul_(asymmetry)
-    return exponential(rate, points, dwell_s, torch.polar(gain, phase_rad)).mul_(common[:, None])
+    shape = exponential(rate, points, dwell_s, torch.polar(gain, phase_rad))
+    if recipe.uses("eddy_rad"):
+        t = torch.arange(points, device=shape.device) * dwell_s
+        eddy_rad = draw.eddy_rad[:, None] * torch.exp(-1 / draw.eddy_time_s[:, None] * t)
+        shape *= torch.polar(gaussian_decay(draw.gauss_hz, points, dwell_s), eddy_rad)[:, None]
+    elif recipe.uses("gauss_hz"):
+        shape *= gaussian_decay(draw.gauss_hz, points, dwell_s)[:, None]
+    if recipe.uses("satellite"):
+        away = torch.complex(torch.zeros_like(draw.satellite_hz), 2 * math.pi * draw.satellite_hz)
+        share = draw.satellite / (1 + draw.satellite)
+        shape *= (exponential(away, points, dwell_s, share) + (1 - share)[:, None])[:, None]
+    return shape
 
 
-def nuisance_signal(draw, points, dwell_s, narrowest_baseline_hz=0.0):
-    """Residual water and broad baseline, relative to the FID's maximum: (batch, condition, point) complex.
+def delayed(fids, delay_s, dwell_s, pivot_hz):
+    """FIDs whose acquisition started too late: their spectra with a first-order phase.
 
-    Baseline components are made only as long as the narrowest one can last (above 1e-8). That width is given, not
-    looked up in what was drawn: a look at values on a GPU waits for it.
+    The phase 2 pi (f - pivot) delay comes from the dead time of the receiver, from the group delay of its filter,
+    or from an echo that is not where it should be (de Graaf, In Vivo NMR Spectroscopy, 3rd ed. (Wiley, 2019),
+    chapter 1). As anywhere in discrete spectra, what comes before time 0 then appears at the end of the FID.
+
+    Args:
+        fids: (batch, condition, point) complex.
+        delay_s: (batch,) delay (s), negative if too early.
+        dwell_s: dwell time (s).
+        pivot_hz: frequency whose phase stays (Hz).
+
+    Returns:
+        (batch, condition, point) complex.
     """
-    batch, conditions = draw.water.shape
-    t = torch.arange(points, device=draw.water.device) * dwell_s
-    rate = torch.complex(-math.pi * draw.water_width_hz, (2 * math.pi * draw.water_hz)[:, None].expand(-1, conditions))
-    total = exponential(rate, points, dwell_s, torch.polar(draw.water, draw.water_phase_rad))
-    if draw.baseline.shape[-1]:
-        reach = min(points, int(4.3 / max(GAUSS_RATE * narrowest_baseline_hz * dwell_s, 1e-9)) + 1)
-        decay = torch.exp(-((GAUSS_RATE * draw.baseline_width_hz[..., None] * t[:reach]) ** 2))
-        frequency = torch.complex(torch.zeros_like(draw.baseline_hz), 2 * math.pi * draw.baseline_hz)
-        height = torch.polar(draw.baseline, draw.baseline_phase_rad)
-        components = exponential(frequency, reach, dwell_s, height) * decay
-        total[..., :reach] += components.sum(-2)
+    points = fids.shape[-1]
+    step_hz = 1 / (points * dwell_s)
+    turns = 2 * math.pi * delay_s
+    first = torch.polar(torch.ones_like(turns), turns * (-(points // 2) * step_hz - pivot_hz))
+    ramp = exponential(torch.complex(torch.zeros_like(turns), turns * step_hz), points, 1.0, first)
+    spectra = (torch.fft.fft(fids) - fids[..., :1] / 2) * torch.fft.ifftshift(ramp, -1)[:, None]
+    late = torch.fft.ifft(spectra)
+    late[..., 0] *= 2
+    return late
+
+
+def nuisance_signal(draw, recipe, points, dwell_s, centre_hz):
+    """Residual water, baselines and echo, relative to the FID's maximum: (batch, condition, point) complex."""
+    total = torch.zeros(*draw.water.shape, points, dtype=torch.complex64, device=draw.water.device)
+    if recipe.uses("water"):
+        with step("water"):
+            total = residual_water(draw, recipe, points, dwell_s)
+    with step("baseline"):
+        broad = broad_components(draw, recipe, points, dwell_s, centre_hz)
+        if broad is not None:
+            total[..., : broad.shape[-1]] += broad
+    if recipe.uses("spline"):
+        with step("spline"):
+            smooth = spline_baseline(torch.polar(draw.spline, draw.spline_phase_rad), points, dwell_s, centre_hz)
+            total[..., : smooth.shape[-1]] += smooth
+    if recipe.uses("echo"):
+        with step("echo"):
+            total += spurious_echo(draw, points, dwell_s)
     return total
 
 
-def synthesise(basis, draw, basis_linewidth_hz, dwell_s, narrowest_baseline_hz=0.0):
-    """Scans with everything but noise.
+def synthesise(basis, draw, recipe, basis_linewidth_hz, dwell_s, centre_hz):
+    """Scans with everything but noise and cutting.
 
     Args:
         basis: (batch or 1, condition, metabolite, point) complex, one basis for each scan or one for all.
-        draw: parameters (`priors.Draw`).
+        draw: parameters (`draws.Draw`).
+        recipe: that they were drawn from; what it does not use is left out.
         basis_linewidth_hz: Lorentzian width of the basis set's lines (Hz).
         dwell_s: dwell time (s).
-        narrowest_baseline_hz: no baseline component is narrower, see `nuisance_signal`.
+        centre_hz: spectrometer frequency (Hz).
 
     Returns:
         clean, nuisance, maximum: the metabolites' FIDs and what is added to them, both (batch, condition,
         point) complex, and the largest magnitude of each scan's clean FIDs, (batch,).
     """
-    broadening_hz = draw.lorentz_hz - basis_linewidth_hz
-    points = basis.shape[-1]
-    with record_function("metabolites"):
-        metabolites = metabolite_signal(
-            basis, draw.concentrations, draw.metabolite_shift_hz, draw.metabolite_lorentz_hz, dwell_s
-        )
-    with record_function("line shape"):
-        clean = metabolites.mul_(line_shape(draw, broadening_hz, basis.shape[1], points, dwell_s))
-        maximum = torch.addcmul(clean.real.square(), clean.imag, clean.imag).amax((1, 2)).sqrt()
-    with record_function("water and baseline"):
-        nuisance = nuisance_signal(draw, points, dwell_s, narrowest_baseline_hz).mul_(maximum[:, None, None])
+    conditions, points = basis.shape[1], basis.shape[-1]
+    with step("metabolites"):
+        clean = metabolite_signal(draw, recipe, basis, dwell_s)
+    with step("line shape"):
+        clean *= line_shape(draw, recipe, draw.lorentz_hz - basis_linewidth_hz, conditions, points, dwell_s)
+    if draw.transient_unit.shape[2]:
+        with step("transients"):
+            moved = transient_offsets(draw.drift_hz, draw.jitter_hz, draw.jitter_rad, draw.transient_unit)
+            clean *= transient_mean(*moved, points, dwell_s)
+    if recipe.uses("delay_s"):
+        with step("delay"):
+            clean = delayed(clean, draw.delay_s, dwell_s, axes.ppm_to_hz(PIVOT_PPM, centre_hz))
+    maximum = torch.addcmul(clean.real.square(), clean.imag, clean.imag).amax((1, 2)).sqrt()
+    nuisance = nuisance_signal(draw, recipe, points, dwell_s, centre_hz).mul_(maximum[:, None, None])
+    if recipe.uses("first_point"):
+        nuisance[..., 0] += first_point_error(draw, clean, nuisance)
     return clean, nuisance, maximum
