@@ -8,7 +8,7 @@ import torch
 
 from fsl_mrs_dl.errors import ConfigError
 from fsl_mrs_dl.synth.draws import draw
-from fsl_mrs_dl.synth.priors import PHANTOM, PUBLISHED, Recipe, recipe_named
+from fsl_mrs_dl.synth.priors import COUNT_OF, MOST, PHANTOM, PUBLISHED, RECIPE_FOLDER, RECIPES, Recipe, recipe_named
 
 SIZES = dict(batch=64, metabolites=3, conditions=2)
 
@@ -72,3 +72,84 @@ def test_a_recipe_refuses_what_cannot_be(tmp_path):
     file.write_text('{"name": "mine", "phase": [-1, 1]}')
     with pytest.raises(ConfigError, match="unknown option 'phase'"):
         recipe_named(str(file))
+
+
+IMPERFECTIONS = {
+    **dict.fromkeys(("edit_gain", "edit_efficiency", "metabolite_efficiency"), (0.8, 1.2)),
+    **dict.fromkeys(("metabolite_gauss_hz", "delay_s", "drift_hz", "jitter_hz", "jitter_rad"), (0.0, 0.5)),
+    **dict.fromkeys(("water_tail", "spline", "mm_09", "mm_30", "lipid", "echo"), (0.0, 0.5)),
+    **dict.fromkeys(("truncation", "first_point", "satellite", "eddy_rad", "gauss_hz", "water", "baseline"), (0.0, 0.5)),
+}
+
+
+@pytest.mark.parametrize("name", IMPERFECTIONS)
+def test_an_imperfection_leaves_the_rest_of_the_draw_as_it_is(name):
+    base = Recipe("base", clean_fraction=0.3, **MOST | dict.fromkeys(COUNT_OF.values(), 3))
+    recipe = dataclasses.replace(base, **{name: IMPERFECTIONS[name]})
+    assert recipe.uses(name) and not base.uses(name)
+    before, after = (vars(draw(one, 1, 0, **SIZES)) for one in (base, recipe))
+    changed = {key for key in before if not torch.equal(*(torch.as_tensor(drawn[key]) for drawn in (before, after)))}
+    # Its own values, and those of parts of it that are not there without it.
+    owned = {key for key in before if key.startswith(name)} | {"transient_unit"}
+    assert name in changed and changed <= owned
+    assert after[name].min() >= min(IMPERFECTIONS[name][0], *getattr(base, name))
+    neutral = after[name] == getattr(base, name)[0]
+    assert neutral.reshape(len(neutral), -1).all(1).float().mean() == pytest.approx(0.3, abs=0.2)
+
+
+def test_a_number_without_an_amplitude_is_off():
+    for name, count in COUNT_OF.items():
+        assert not Recipe("none", **{name: (0.0, 0.5)}).uses(name)
+        assert not Recipe("none", **{count: 4}).uses(name)
+        assert Recipe("some", **{name: (0.0, 0.5), count: 4}).uses(name)
+
+
+def test_every_shipped_file_is_a_recipe_of_its_name():
+    assert {path.stem for path in RECIPE_FOLDER.glob("*.json")} == set(RECIPES)
+    for name, recipe in RECIPES.items():
+        assert recipe.name == name and recipe_named(name) is recipe
+        assert recipe.purpose and recipe.not_for
+    # What a left-out field has, and scans of a clean_fraction.
+    assert dataclasses.replace(Recipe("published"), purpose=PUBLISHED.purpose, not_for=PUBLISHED.not_for) == PUBLISHED
+    for bases, fraction in (("single", 0.0), ("multi", 1.0)):
+        for noise in ("adc", "gg"):
+            name = f"{bases}-{noise}"
+            assert RECIPES[name] == dataclasses.replace(PHANTOM, name=name, pool_fraction=fraction, noise=noise)
+    assert RECIPES["clean"].noise == "none" and RECIPES["linewidth"].lorentz_hz[1] > PUBLISHED.lorentz_hz[1]
+
+
+def test_scanner_has_every_range_of_phantom_and_more():
+    for field in dataclasses.fields(Recipe):
+        narrow, wide = (getattr(RECIPES[name], field.name) for name in ("phantom", "scanner"))
+        if isinstance(narrow, tuple) and narrow:
+            assert wide[0] <= narrow[0] and wide[1] >= narrow[1], field.name
+
+
+def test_a_recipe_may_be_based_on_a_shipped_one(tmp_path):
+    file = tmp_path / "mine.json"
+    file.write_text('{"name": "mine", "based_on": "phantom", "phase_rad": [-1, 1]}')
+    assert recipe_named(file.as_posix()) == dataclasses.replace(PHANTOM, name="mine", phase_rad=(-1.0, 1.0))
+    for base in ('"nonsense"', "3", '["phantom"]'):
+        file.write_text(f'{{"name": "mine", "based_on": {base}}}')
+        with pytest.raises(ConfigError, match="based_on must be one of clean, published"):
+            recipe_named(str(file))
+    file.write_text('{"based_on": "phantom"}')
+    with pytest.raises(ConfigError, match="missing option name"):
+        recipe_named(str(file))
+    file.write_text("[1]")
+    with pytest.raises(ConfigError, match="must be a JSON object"):
+        recipe_named(str(file))
+
+
+def test_numbers_and_magnitudes_are_bounded():
+    for name, most in MOST.items():
+        for count in (-1, most + 1):
+            with pytest.raises(ConfigError, match=f"{name} must be 0 to {most}, not {count}"):
+                Recipe("bad", **{name: count})
+    for name, pair in {"lorentz_hz": (0.0, 1e9), "truncation": (0.0, 1.0), "mm_edited": (0.0, 1.1)}.items():
+        with pytest.raises(ConfigError, match=f"{name} must be an ascending pair within"):
+            Recipe("bad", **{name: pair})
+    with pytest.raises(ConfigError, match="echo must be an ascending pair"):
+        Recipe("bad", echo=(-0.1, 0.1))
+    with pytest.raises(ConfigError, match="spline_knots must be 0, or 2"):
+        Recipe("bad", spline_knots=1)
