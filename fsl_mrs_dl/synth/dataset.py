@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from ..errors import BasisError, ConfigError
+from ..threads import one_torch_thread
 from .artefacts import truncated
 from .draws import Draw, draw
 from .noise import alpha_of_sigma, gaussian_noise, generalised_gaussian_noise
@@ -17,8 +18,9 @@ GRID_POINTS = 2048
 GRID_DWELL_S = 5e-4
 """The time grid on which scans are simulated and to which real ones are resampled."""
 
-SCANS_PER_BLOCK = 8
-"""Scans that a processor core makes at once: few enough for its cache."""
+SCANS_PER_BLOCK = 32
+"""Scans that a processor core makes at once: few enough for its cache, enough for the many small steps of each block
+to take little of the time."""
 
 VISIBLE = 0.01
 """Norm of a metabolite's FID relative to the largest one's below which a scan says nothing about it (creatine in a
@@ -155,7 +157,7 @@ class Stream:
             for block in zip(*blocks, strict=True):
                 make(*block)
         else:
-            with ThreadPoolExecutor(threads) as workers:
+            with one_torch_thread(), ThreadPoolExecutor(threads) as workers:
                 # A list, for errors to be raised here.
                 list(workers.map(make, *blocks))
         return moved

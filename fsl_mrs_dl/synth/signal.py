@@ -42,21 +42,26 @@ def metabolite_signal(draw, recipe, basis, dwell_s):
     single = conditions == 2 and recipe.uses("metabolite_efficiency")
     total, change = None, None
     for metabolite in range(basis.shape[2]):
-        weight = exponential(rate[:, metabolite], points, dwell_s, draw.concentrations[:, metabolite])
-        if recipe.uses("metabolite_gauss_hz"):
-            weight *= gaussian_decay(draw.metabolite_gauss_hz[:, metabolite], points, dwell_s)
+        with step("metabolite widths and shifts"):
+            weight = exponential(rate[:, metabolite], points, dwell_s, draw.concentrations[:, metabolite])
+            if recipe.uses("metabolite_gauss_hz"):
+                weight *= gaussian_decay(draw.metabolite_gauss_hz[:, metabolite], points, dwell_s)
         one = basis[:, :, metabolite]
-        if total is None:
-            total = one * weight[:, None]
-        else:
-            total.addcmul_(one, weight[:, None])
+        with step("metabolites"):
+            if total is None:
+                total = one * weight[:, None]
+            else:
+                total.addcmul_(one, weight[:, None])
         if single:
-            added = (one[:, 1] - one[:, 0]) * weight.mul_(draw.metabolite_efficiency[:, metabolite, None] - 1)
-            change = added if change is None else change.add_(added)
+            with step("edit efficiency"):
+                added = (one[:, 1] - one[:, 0]) * weight.mul_(draw.metabolite_efficiency[:, metabolite, None] - 1)
+                change = added if change is None else change.add_(added)
     if single:
-        total[:, 1] += change
+        with step("edit efficiency"):
+            total[:, 1] += change
     if conditions == 2 and recipe.uses("edit_efficiency"):
-        total[:, 1] = torch.lerp(total[:, 0], total[:, 1], draw.edit_efficiency[:, None].to(total.dtype))
+        with step("edit efficiency"):
+            total[:, 1] = torch.lerp(total[:, 0], total[:, 1], draw.edit_efficiency[:, None].to(total.dtype))
     return total
 
 
@@ -80,22 +85,31 @@ def line_shape(draw, recipe, broadening_hz, conditions, points, dwell_s):
     Returns:
         (batch, condition, point) complex.
     """
-    is_on = torch.arange(conditions, device=broadening_hz.device, dtype=broadening_hz.dtype)
-    shift_hz = draw.shift_hz[:, None] + draw.edit_shift_hz[:, None] * is_on
-    phase_rad = draw.phase_rad[:, None] + draw.edit_phase_rad[:, None] * is_on
-    gain = torch.where(is_on > 0, draw.edit_gain[:, None], 1.0)
-    rate = torch.complex((-math.pi * broadening_hz)[:, None].expand_as(shift_hz), 2 * math.pi * shift_hz)
-    shape = exponential(rate, points, dwell_s, torch.polar(gain, phase_rad))
+    with step("width, shift and phase"):
+        is_on = torch.arange(conditions, device=broadening_hz.device, dtype=broadening_hz.dtype)
+        shift_hz = draw.shift_hz[:, None] + draw.edit_shift_hz[:, None] * is_on
+        phase_rad = draw.phase_rad[:, None] + draw.edit_phase_rad[:, None] * is_on
+        gain = torch.where(is_on > 0, draw.edit_gain[:, None], 1.0)
+        rate = torch.complex((-math.pi * broadening_hz)[:, None].expand_as(shift_hz), 2 * math.pi * shift_hz)
+        shape = exponential(rate, points, dwell_s, torch.polar(gain, phase_rad))
+    common = None
+    if recipe.uses("gauss_hz"):
+        with step("Gaussian width"):
+            common = gaussian_decay(draw.gauss_hz, points, dwell_s)
     if recipe.uses("eddy_rad"):
-        t = torch.arange(points, device=shape.device) * dwell_s
-        eddy_rad = draw.eddy_rad[:, None] * torch.exp(-1 / draw.eddy_time_s[:, None] * t)
-        shape *= torch.polar(gaussian_decay(draw.gauss_hz, points, dwell_s), eddy_rad)[:, None]
-    elif recipe.uses("gauss_hz"):
-        shape *= gaussian_decay(draw.gauss_hz, points, dwell_s)[:, None]
+        with step("eddy currents"):
+            t = torch.arange(points, device=shape.device) * dwell_s
+            eddy_rad = draw.eddy_rad[:, None] * torch.exp(-1 / draw.eddy_time_s[:, None] * t)
+            common = torch.polar(torch.ones_like(eddy_rad) if common is None else common, eddy_rad)
     if recipe.uses("satellite"):
-        away = torch.complex(torch.zeros_like(draw.satellite_hz), 2 * math.pi * draw.satellite_hz)
-        share = draw.satellite / (1 + draw.satellite)
-        shape *= (exponential(away, points, dwell_s, share) + (1 - share)[:, None])[:, None]
+        with step("asymmetry"):
+            away = torch.complex(torch.zeros_like(draw.satellite_hz), 2 * math.pi * draw.satellite_hz)
+            share = draw.satellite / (1 + draw.satellite)
+            pair = exponential(away, points, dwell_s, share).add_((1 - share)[:, None])
+            common = pair if common is None else pair.mul_(common)
+    if common is not None:
+        with step("width, shift and phase"):
+            shape *= common[:, None]
     return shape
 
 
@@ -132,9 +146,11 @@ def nuisance_signal(draw, recipe, points, dwell_s, centre_hz):
     if recipe.uses("water"):
         with step("water"):
             total = residual_water(draw, recipe, points, dwell_s)
-    with step("baseline"):
-        broad = broad_components(draw, recipe, points, dwell_s, centre_hz)
-        if broad is not None:
+    kinds = {"baseline": ("baseline",), "macromolecules": ("mm_09", "mm_30"), "lipids": ("lipid",)}
+    broad_ones = [name for name, fields in kinds.items() if any(map(recipe.uses, fields))]
+    if broad_ones:
+        with step(", ".join(broad_ones)):
+            broad = broad_components(draw, recipe, points, dwell_s, centre_hz)
             total[..., : broad.shape[-1]] += broad
     if recipe.uses("spline"):
         with step("spline"):
@@ -162,10 +178,10 @@ def synthesise(basis, draw, recipe, basis_linewidth_hz, dwell_s, centre_hz):
         point) complex, and the largest magnitude of each scan's clean FIDs, (batch,).
     """
     conditions, points = basis.shape[1], basis.shape[-1]
-    with step("metabolites"):
-        clean = metabolite_signal(draw, recipe, basis, dwell_s)
-    with step("line shape"):
-        clean *= line_shape(draw, recipe, draw.lorentz_hz - basis_linewidth_hz, conditions, points, dwell_s)
+    clean = metabolite_signal(draw, recipe, basis, dwell_s)
+    shape = line_shape(draw, recipe, draw.lorentz_hz - basis_linewidth_hz, conditions, points, dwell_s)
+    with step("width, shift and phase"):
+        clean *= shape
     if draw.transient_unit.shape[2]:
         with step("transients"):
             moved = transient_offsets(draw.drift_hz, draw.jitter_hz, draw.jitter_rad, draw.transient_unit)
@@ -173,8 +189,12 @@ def synthesise(basis, draw, recipe, basis_linewidth_hz, dwell_s, centre_hz):
     if recipe.uses("delay_s"):
         with step("delay"):
             clean = delayed(clean, draw.delay_s, dwell_s, axes.ppm_to_hz(PIVOT_PPM, centre_hz))
-    maximum = torch.addcmul(clean.real.square(), clean.imag, clean.imag).amax((1, 2)).sqrt()
-    nuisance = nuisance_signal(draw, recipe, points, dwell_s, centre_hz).mul_(maximum[:, None, None])
+    with step("largest point"):
+        maximum = torch.addcmul(clean.real.square(), clean.imag, clean.imag).amax((1, 2)).sqrt()
+    nuisance = nuisance_signal(draw, recipe, points, dwell_s, centre_hz)
+    with step("sum"):
+        nuisance *= maximum[:, None, None]
     if recipe.uses("first_point"):
-        nuisance[..., 0] += first_point_error(draw, clean, nuisance)
+        with step("first point"):
+            nuisance[..., 0] += first_point_error(draw, clean, nuisance)
     return clean, nuisance, maximum

@@ -18,7 +18,7 @@ import torch
 
 from .._version import __version__
 from ..config import from_dict, to_dict
-from ..errors import ConfigError, OutputError
+from ..errors import ConfigError, DataError, OutputError
 from .dataset import GRID_DWELL_S, GRID_POINTS, Batch
 from .draws import Draw
 from .priors import Recipe
@@ -86,7 +86,7 @@ class Contents:
         return cls(
             stream.recipe, stream.seed, stream.batch, number, tuple(basis.names), tuple(basis.conditions),
             float(basis.linewidth_hz), float(basis.centre_hz), basis.fingerprint(), pool_fingerprint(pool),
-            hashlib.sha256(stream.members.numpy()).hexdigest(),
+            hashlib.sha256(stream.members.cpu().numpy()).hexdigest(),
         )  # fmt: skip
 
     @property
@@ -148,12 +148,12 @@ def _write_batch(file, contents, index, batch):
     rows = contents.rows(index)
     kept = rows.stop - rows.start
     for name in ("measured", "clean"):
-        file[name][rows] = getattr(batch, name)[:kept].numpy()
+        file[name][rows] = getattr(batch, name)[:kept].cpu().numpy()
     for name, values in vars(batch.draw).items():
         if name == "noise_seed":
             file["parameters/noise_seed"][index] = values
         else:
-            file[f"parameters/{name}"][rows] = values[:kept].numpy()
+            file[f"parameters/{name}"][rows] = values[:kept].cpu().numpy()
     file.flush()
     file["finished"][0] = index + 1
     file.flush()
@@ -174,7 +174,7 @@ def _make(stream, contents, path):
             for name in ("measured", "clean"):
                 _place(file, name, shape, np.complex64, chunks=(chunk, *shape[1:]))
             # Shapes and types of the drawn parameters are those of a batch.
-            for name, values in vars(stream.parts(0).draw).items():
+            for name, values in vars(stream.draw(0)).items():
                 if name == "noise_seed":
                     _place(file, f"parameters/{name}", (contents.batches,), np.int64)
                 else:
@@ -209,10 +209,10 @@ def _opened(path, mode):
 
 
 def _reason(exc):
-    """Cause of an OSError in a few words; HDF5's own messages are long and name it by its number."""
+    """Cause of an error in a few words; HDF5's own messages are long and name it by its number."""
     text = str(exc)
     found = [part.split("'")[1] for part in text.split("error message = ")[1:]]
-    return found[0] if found else exc.strerror or text
+    return found[0] if found else getattr(exc, "strerror", None) or text
 
 
 def _contents_of(file, path):
@@ -307,14 +307,24 @@ class StoredScans:
         return self.length
 
     def __getitem__(self, index):
-        """Batch number `index`."""
+        """Batch number `index`.
+
+        Raises:
+            DataError: the file is damaged there.
+        """
         index %= self.length
         rows = self.contents.rows(index)
         drawn = {}
-        for name in (field.name for field in dataclasses.fields(Draw)):
-            stored = self.file[f"parameters/{name}"]
-            drawn[name] = int(stored[index]) if name == "noise_seed" else torch.from_numpy(stored[rows])
-        measured, clean = (torch.from_numpy(self.file[name][rows]) for name in ("measured", "clean"))
+        try:
+            for name in (field.name for field in dataclasses.fields(Draw)):
+                stored = self.file[f"parameters/{name}"]
+                drawn[name] = int(stored[index]) if name == "noise_seed" else torch.from_numpy(stored[rows])
+            measured, clean = (torch.from_numpy(self.file[name][rows]) for name in ("measured", "clean"))
+        except (OSError, KeyError, ValueError, TypeError, RuntimeError) as exc:
+            raise DataError(
+                f"Scans {rows.start} to {rows.stop - 1} of {self.path} cannot be read ({_reason(exc)}); make the file "
+                "again with fsl_mrs_dl generate."
+            ) from exc
         return Batch(measured, clean, Draw(**drawn))
 
     def check(self, basis, pool):
