@@ -67,13 +67,14 @@ def tiny_model(tiny_basis):
     """A small YAE trained for a few seconds on the tiny basis set."""
     from fsl_mrs_dl.model.yae import YaeConfig
     from fsl_mrs_dl.synth.priors import RECIPES
-    from fsl_mrs_dl.train.loop import TrainConfig, train
+    from fsl_mrs_dl.train.loop import Hardware, train
+    from fsl_mrs_dl.train.plan import TrainConfig
 
     plan = TrainConfig(number=40_000, batch=128, epochs=3, learning_rate=2e-3, held_out=1000)
     options = YaeConfig(encoder=(128, 64), decoder=(64,), quantifier=64)
     # Less water and no lines at the basis set's own width: a few seconds teach it enough for known answers.
     recipe = dataclasses.replace(RECIPES["phantom"], water=(0.0, 0.5), lorentz_hz=(1.5, 9.0))
-    return train("yae", tiny_basis, recipe, plan, options, progress=False)
+    return train("yae", tiny_basis, recipe, plan, options, hardware=Hardware("cpu"), progress=False)
 
 
 @pytest.fixture(scope="session")
@@ -88,13 +89,14 @@ def single_model_folder(single_basis, tmp_path_factory):
     from fsl_mrs_dl.model.checkpoint import save_model
     from fsl_mrs_dl.model.yae import YaeConfig
     from fsl_mrs_dl.synth.priors import PUBLISHED
-    from fsl_mrs_dl.train.loop import TrainConfig, train
+    from fsl_mrs_dl.train.loop import Hardware, train
+    from fsl_mrs_dl.train.plan import TrainConfig
 
     torch.manual_seed(0)
     recipe = dataclasses.replace(PUBLISHED, name="wide", lorentz_hz=(2.0, 6.0))
     plan = TrainConfig(number=12_800, batch=128, epochs=2, learning_rate=2e-3, held_out=256)
     options = YaeConfig(encoder=(64, 32), decoder=(32,), quantifier=32)
-    model = train("yae", single_basis, recipe, plan, options, accelerator="cpu", progress=False)
+    model = train("yae", single_basis, recipe, plan, options, hardware=Hardware("cpu"), progress=False)
     model.card["name"] = "small"
     folder = tmp_path_factory.mktemp("models") / "small"
     save_model(model, folder)

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from fsl_mrs_dl.errors import DataError
-from fsl_mrs_dl.evaluate.bound import least_squares_errors
 from fsl_mrs_dl.evaluate.metrics import mean_absolute_error, relative_to_largest
 from fsl_mrs_dl.evaluate.phantoms import read_phantoms
 from fsl_mrs_dl.model.inputs import InputConfig
 from fsl_mrs_dl.synth.dataset import Stream
 from fsl_mrs_dl.synth.priors import PUBLISHED
+from fsl_mrs_dl.train.bound import least_squares_errors
 
 
 def test_errors_are_of_values_relative_to_the_largest():

@@ -15,7 +15,8 @@ from fsl_mrs_dl.model.layers import Choice, Span, halved
 from fsl_mrs_dl.model.output import LOSSES, LineScale, Output, Quantifier, quantification_loss, to_largest
 from fsl_mrs_dl.model.presets import PRESETS, Preset, preset_named
 from fsl_mrs_dl.model.yae import Yae, YaeConfig
-from fsl_mrs_dl.train.loop import TrainConfig, train
+from fsl_mrs_dl.train.loop import train
+from fsl_mrs_dl.train.plan import TrainConfig
 
 
 def truth(batch=4):

@@ -8,7 +8,10 @@ import torch
 from fsl_mrs_dl.errors import ConfigError, ModelError
 from fsl_mrs_dl.model.yae import Yae, YaeConfig
 from fsl_mrs_dl.synth.priors import PHANTOM, PUBLISHED
-from fsl_mrs_dl.train.loop import EpochSampler, TrainConfig, as_narrow, line_scale, train
+from fsl_mrs_dl.train.feed import FreshFeed, KeptFeed, Source
+from fsl_mrs_dl.train.loop import Hardware, as_narrow, line_scale, model_config, train
+from fsl_mrs_dl.train.plan import TrainConfig
+from fsl_mrs_dl.train.work_folder import WorkFolder
 
 SMALL = YaeConfig(encoder=(32,), decoder=(32,), quantifier=32)
 
@@ -30,30 +33,96 @@ def test_the_same_seed_gives_the_same_weights(tiny_basis):
 
 def test_checkpoints_and_metrics_are_kept_and_the_best_is_taken(tiny_basis, tmp_path):
     plan = TrainConfig(number=1280, batch=64, epochs=2, held_out=64)
-    train("yae", tiny_basis, PUBLISHED, plan, SMALL, work_dir=tmp_path, progress=False)
-    assert {"best.ckpt", "last.ckpt", "metrics.csv"} <= {path.name for path in tmp_path.iterdir()}
-    header = (tmp_path / "metrics.csv").read_text().splitlines()[0]
+    work = WorkFolder(tmp_path / "work", {})
+    work.open()
+    model = train("yae", tiny_basis, PUBLISHED, plan, SMALL, work=work, progress=False)
+    made = {path.name for path in work.path.iterdir()}
+    assert {"best.ckpt", "last.ckpt", "metrics.csv", "learning_curves.png", "settings.json"} <= made
+    assert (work.path / "learning_curves.png").read_bytes()[:4] == b"\x89PNG"
+    best = work.read_state("best.ckpt")
+    assert all(torch.equal(best[name], one) for name, one in model.network.state_dict().items())
+    header, *rows = (work.path / "metrics.csv").read_text().splitlines()
+    assert len(rows) == 2 and model.card["training"]["scans"] == 1280
     assert "error" in header and "loss" in header
 
 
-def test_a_loss_that_is_no_number_stops_the_training(tiny_basis, monkeypatch):
-    monkeypatch.setattr(Yae, "loss", lambda self, output, truth: output.fractions.sum() * float("nan"))
-    with pytest.raises(ModelError, match="lower the learning rate"):
-        train("yae", tiny_basis, PUBLISHED, TrainConfig(number=640, batch=64, epochs=1), SMALL, progress=False)
+def test_a_loss_that_is_no_number_stops_the_training_and_keeps_the_checkpoint(tiny_basis, tmp_path, monkeypatch):
+    plain = Yae.loss
+
+    def breaks(self, output, truth, epoch=0):
+        return plain(self, output, truth, epoch) * (1 if epoch == 0 else float("nan"))
+
+    monkeypatch.setattr(Yae, "loss", breaks)
+    plan = TrainConfig(number=384, batch=64, epochs=2, held_out=64)
+    work = WorkFolder(tmp_path / "work", {})
+    work.open()
+    with pytest.raises(ModelError, match="epoch 2.*lower the learning rate; the checkpoint of the epoch before"):
+        train("yae", tiny_basis, PUBLISHED, plan, SMALL, work=work, progress=False)
+    last = work.read_state("last.ckpt")
+    assert last["counts"]["epoch"] == 1
+    assert all(torch.isfinite(one).all() for one in last["network"].values())
 
 
-def test_epochs_take_new_scans():
-    sampler = EpochSampler(3)
-    first = list(sampler)
-    sampler.set_epoch(1)
-    assert first == [0, 1, 2] and list(sampler) == [3, 4, 5]
+def test_steps_and_devices_take_different_scans(tiny_basis):
+    config = model_config("yae", tiny_basis, PUBLISHED, SMALL)
+    scans = Source(tiny_basis, PUBLISHED, None, 3, 8).training(torch.device("cpu"))
+    feeds = [FreshFeed(scans, config, torch.device("cpu"), rank, 2) for rank in (0, 1)]
+    seen = [feed(step, 0)[1].fractions for step in (0, 1) for feed in feeds]
+    wanted = [scans[index].draw.concentrations for index in range(4)]
+    for found, drawn in zip(seen, wanted):
+        torch.testing.assert_close(found, drawn / drawn.sum(1, keepdim=True))
+
+
+def test_passes_see_every_scan_once_in_a_new_order(tiny_basis):
+    config = model_config("yae", tiny_basis, PUBLISHED, SMALL)
+    scans = Source(tiny_basis, PUBLISHED, None, 3, 8).training(torch.device("cpu"))
+    feed = KeptFeed(scans, 35, config, torch.device("cpu"), seed=5)
+    epochs = [torch.cat([feed(4 * epoch + step, epoch)[0] for step in range(4)]) for epoch in (0, 1)]
+    assert feed.steps == 4 and not torch.equal(*epochs)
+    sums = [one.sum((1, 2)).sort().values for one in epochs]
+    torch.testing.assert_close(*sums)
+    again = KeptFeed(scans, 35, config, torch.device("cpu"), seed=5)(5, 1)[0]
+    assert torch.equal(again, epochs[1][8:16])
+
+
+def test_a_training_by_time_ends_in_time_with_a_small_learning_rate(tiny_basis, tmp_path):
+    plan = TrainConfig(time_s=4.0, batch=16, epochs=2, held_out=32)
+    work = WorkFolder(tmp_path / "work", {})
+    work.open()
+    train("yae", tiny_basis, PUBLISHED, plan, SMALL, work=work, progress=False)
+    rows = work.read_state("last.ckpt")["history"]
+    assert len(rows) == 2 and rows[-1]["step"] > rows[0]["step"] > 0
+    assert 4.0 <= rows[-1]["seconds"] < 12.0
+    assert rows[-1]["learning_rate"] < 0.2 * plan.learning_rate
+
+
+def test_a_plateau_halves_the_learning_rate_and_patience_ends_the_training(tiny_basis, tmp_path, monkeypatch):
+    errors = iter([0.5, 0.4, 0.6, 0.6, 0.6, 0.6, 0.6])
+    monkeypatch.setattr("fsl_mrs_dl.train.trainee.Trainee.validation_error", lambda self: next(errors))
+    plan = TrainConfig(
+        number=16 * 20, batch=16, epochs=20, held_out=16, schedule="plateau", plateau_epochs=2, patience=5,
+        optimiser="adam", learning_rate=1e-3,
+    )  # fmt: skip
+    work = WorkFolder(tmp_path / "work", {})
+    work.open()
+    train("yae", tiny_basis, PUBLISHED, plan, SMALL, work=work, progress=False)
+    rates = [row["learning_rate"] for row in work.read_state("last.ckpt")["history"]]
+    assert rates == [1e-3] * 4 + [5e-4] * 2 + [2.5e-4]
+
+
+def test_hardware_is_checked():
+    for given, word in (({"devices": 0}, "devices"), ({"nodes": 0}, "nodes"), ({"strategy": "magic"}, "strategy")):
+        with pytest.raises(ConfigError, match=word):
+            Hardware(**given)
 
 
 def test_plans_and_scales():
     with pytest.raises(ConfigError, match="raise the number"):
         TrainConfig(number=100, batch=64, epochs=2)
-    with pytest.raises(ConfigError, match="clip"):
-        TrainConfig(clip=0.0)
+    wrong = {"clip": 0.0, "optimiser": "sgd", "schedule": "none", "precision": "8", "passes": -1, "time_s": -1.0}
+    for name, value in wrong.items():
+        with pytest.raises(ConfigError, match=name):
+            TrainConfig(**{name: value})
     scale = line_scale(PHANTOM, 1.0)
     low, high = PHANTOM.shift_hz
     assert scale.centre[2] == (low + high) / 2 and scale.half_range[2] == (high - low) / 2

@@ -1,90 +1,178 @@
 """fsl_mrs_dl train: a model from a basis set."""
 
+import re
 import shlex
-import shutil
-from dataclasses import replace
+import sys
 from pathlib import Path
 
 
 def add_arguments(parser):
     """Options of the command."""
     add = parser.add_argument
-    add("--model", default="yae", help="network: yae or cnn (default: %(default)s)")
+    add("--model", default="yae", help="network: yae, cnn, fcnn, yae-published or cnn-published (default: %(default)s)")
     add("--basis", nargs="+", help="a folder with off/ and on/, a folder of .json, or a .BASIS file (default: shipped)")
     add("--pool", help="HDF5 file of varied bases made by fsl_mrs_dl simulate --pool")
     add("--pool_spectrum", choices=("edit_off", "edit_on", "difference"), help="of an edited pool, what --basis is")
     add("--recipe", help="what the training scans look like (default: phantom)")
     add("--data", metavar="FILE", help="train on a file of fsl_mrs_dl generate, again and again (default: new scans)")
     add("--config", help="JSON file with options of the network")
-    add("--number", type=int, default=2_000_000, help="scans to train on (default: %(default)s)")
-    add("--batch", type=int, default=256, help="scans per step (default: %(default)s)")
-    add("--epochs", type=int, default=40, help="parts between checkpoints (default: %(default)s)")
-    add("--learning_rate", type=float, default=1.5e-3, help="highest learning rate (default: %(default)s)")
-    add("--precision", default="32-true", help="32-true, bf16-mixed or 16-mixed (default: %(default)s)")
+    _plan_arguments(parser)
+    _place_arguments(parser)
+    add("--output", help="folder of the model; FOLDER.training holds checkpoints, metrics and curves meanwhile")
+    add("--overwrite", action="store_true", help="replace the output folder, and what an interrupted training left")
+    add("--resume", action="store_true", help="continue an interrupted training: the same command and this")
+    add("--benchmark", action="store_true", help="only measure how fast the networks train on this machine")
+
+
+def _plan_arguments(parser):
+    """How to train; what is not given comes from the preset, then from the plan's defaults."""
+    add = parser.add_argument_group("plan (defaults in brackets; those of a published preset differ)").add_argument
+    add("--number", type=int, help="scans to train on (2000000)")
+    add("--passes", type=int, help="see the same --number scans that often, each pass an epoch (0: all are new)")
+    add("--time", metavar="T", help="train that long, such as 30m or 2h, instead of on --number scans")
+    add("--batch", type=int, help="scans per step (256)")
+    add("--epochs", type=int, help="parts between checkpoints (40; with a short --time fewer)")
+    add("--patience", type=int, help="epochs without improvement before it stops (10)")
+    add("--learning_rate", type=float, help="highest learning rate (0.0015)")
+    add("--optimiser", help="adamw or adam (adamw)")
+    add("--weight_decay", type=float, help="of the weights (0.0001)")
+    add("--schedule", help="of the learning rate: cosine or plateau (cosine)")
+    add("--plateau_epochs", type=int, help="epochs without improvement before plateau halves it (20)")
+    add("--clip", type=float, help="largest gradient norm (1)")
+    add("--precision", help="32-true, bf16-mixed or 16-mixed (32-true)")
+    add("--held_out", type=int, help="scans for the final errors (10000)")
+    add("--seed", type=int, help="of weights and scans (1)")
+
+
+def _place_arguments(parser):
+    """Where to train."""
+    add = parser.add_argument_group("machine").add_argument
     add("--device", default="auto", choices=("auto", "cpu", "gpu"), help="where to train (default: %(default)s)")
-    add("--held_out", type=int, default=10_000, help="scans for the final errors (default: %(default)s)")
-    add("--seed", type=int, default=1, help="of weights and scans (default: %(default)s)")
-    add("--output", required=True, help="folder of the model; checkpoints go to FOLDER.training while it trains")
-    add("--overwrite", action="store_true", help="replace the output folder")
+    add("--devices", type=int, default=1, help="how many of them, -1 for all (default: %(default)s)")
+    add("--nodes", type=int, default=1, help="how many machines (default: %(default)s)")
+    add("--strategy", default="auto", help="of several devices: auto or ddp (default: %(default)s)")
 
 
 def run(args):
-    """Train, save the model folder, print its errors."""
+    """Train and write the model folder."""
     from ..basis.basis_set import check_basis, read_basis, shipped_basis
     from ..basis.pool import read_pool
-    from ..config import from_dict, read_json
-    from ..folders import check_free
-    from ..model.card import error_table
-    from ..model.checkpoint import save_model
-    from ..model.networks import network_classes
     from ..synth.dataset import as_narrow
     from ..synth.priors import recipe_named
-    from ..train.loop import TrainConfig, train
+    from ..train.loop import Hardware
 
-    target = check_free(Path(args.output), args.overwrite, [*(args.basis or ()), args.pool, args.data, args.config])
-    work_dir = target.with_name(f"{target.name}.training")
-    shutil.rmtree(work_dir, ignore_errors=True)
+    hardware = Hardware(args.device, args.devices, args.nodes, args.strategy)
     basis = read_basis(args.basis or shipped_basis())
     check_basis(basis)
-    scans = _stored(args)
-    if scans is None:
-        args.recipe = args.recipe or "phantom"
-    recipe = recipe_named(args.recipe) if scans is None else scans.recipe
     pool = read_pool(args.pool) if args.pool else None
     if pool is not None and args.pool_spectrum:
         pool = pool.single(args.pool_spectrum)
+    name, options, plan = _plan(args)
+    scans = _stored(args, plan)
+    if scans is None:
+        args.recipe = args.recipe or "phantom"
+    recipe = recipe_named(args.recipe) if scans is None else scans.recipe
     if scans is not None:
         scans.check(as_narrow(basis, recipe), pool)
-    plan = TrainConfig(
-        args.number,
-        args.batch,
-        args.learning_rate,
-        epochs=args.epochs,
-        held_out=args.held_out,
-        seed=args.seed,
-        precision=args.precision,
-    )
-    values = read_json(args.config, "a network's configuration") if args.config else {}
-    options = from_dict(network_classes(args.model)[1], values, args.config)
-    model = train(args.model, basis, recipe, plan, options, pool, work_dir, args.device, scans=scans)
+    if args.benchmark:
+        return _benchmark(args, basis, recipe, pool, hardware)
+    return _train(args, hardware, (name, basis, recipe, plan, options, pool), scans)
+
+
+def _train(args, hardware, what, scans):
+    """Train what was asked for, and write the model folder."""
+    import shutil
+
+    from lightning.pytorch.utilities import rank_zero_only
+
+    from ..errors import ConfigError
+    from ..folders import check_free
+    from ..model.card import error_table
+    from ..model.checkpoint import save_model
+    from ..train.loop import settings, train
+    from ..train.work_folder import WorkFolder
+
+    if not args.output:
+        raise ConfigError("Where should the model go? Give --output FOLDER.")
+    inputs = [*(args.basis or ()), args.pool, args.data, args.config]
+    target = check_free(Path(args.output), args.overwrite, inputs)
+    work = WorkFolder(target.with_name(f"{target.name}.training"), settings(*what, scans, hardware))
+    # On several devices every process runs this command; the first one keeps the folder.
+    if rank_zero_only.rank == 0:
+        work.check(args.resume, args.overwrite)
+        work.open(args.resume)
+    try:
+        model = train(*what, work, hardware, scans=scans, resume=args.resume)
+    except KeyboardInterrupt:
+        _note(f"{work.path} keeps the last finished epoch; the same command with --resume continues.")
+        raise
+    if model is None:
+        return 0
     model.card["name"] = target.name
+    pool = what[-1]
     if pool is not None:
         model.card["training"]["command of the pool"] = pool_command(pool, args.pool)
     model.card["training"]["command"] = command_line(args)
-    save_model(model, target, args.overwrite, work_dir / "metrics.csv")
-    shutil.rmtree(work_dir)
+    save_model(model, target, args.overwrite, work.results())
+    shutil.rmtree(work.path)
     print(error_table(model.card))
     return 0
 
 
-def _stored(args):
+def _plan(args):
+    """Name of the network, its configuration and the TrainConfig: options given, else of the preset, else defaults."""
+    from dataclasses import fields
+
+    from ..config import from_dict, read_json
+    from ..model.networks import network_classes
+    from ..model.presets import preset_named
+    from ..train.plan import TrainConfig
+
+    preset = preset_named(args.model)
+    values = read_json(args.config, "a network's configuration") if args.config else {}
+    if isinstance(values, dict):
+        values = {**preset.options, **values}
+    options = from_dict(network_classes(preset.network)[1], values, args.config or f"preset {args.model}")
+    given = {field.name: getattr(args, field.name, None) for field in fields(TrainConfig)}
+    if args.time is not None:
+        given["time_s"] = seconds(args.time)
+        if given["epochs"] is None and "epochs" not in preset.plan:
+            # An epoch ends with a look at held-out scans, which takes seconds.
+            given["epochs"] = int(min(40, max(4, given["time_s"] // 45)))
+    plan = from_dict(TrainConfig, preset.plan_with(**given), f"the plan of {args.model}")
+    return preset.network, options, plan
+
+
+def seconds(text):
+    """A time such as 90s, 30m, 2h or 1h30m in seconds.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    from ..errors import ConfigError
+
+    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?", text.strip())
+    hours, minutes, rest = (float(value or 0) for value in match.groups()) if match else (0.0, 0.0, 0.0)
+    found = 3600 * hours + 60 * minutes + rest
+    if not found > 0:
+        raise ConfigError(f"--time must be a time such as 90s, 30m or 1h30m, not {text!r}.")
+    return found
+
+
+def _benchmark(args, basis, recipe, pool, hardware):
+    """Print how fast the networks train here."""
+    from ..train.benchmark import benchmark_table
+
+    print(benchmark_table(basis, recipe, pool, hardware, args.precision or "32-true", args.batch))
+    return 0
+
+
+def _stored(args, plan):
     """The scans of --data, or None without it.
 
     Raises:
         ConfigError: the file cannot be trained on, or other options contradict it.
     """
-    import sys
-
     from ..errors import ConfigError
     from ..synth.store import StoredScans
 
@@ -93,22 +181,30 @@ def _stored(args):
     if args.recipe:
         raise ConfigError("The scans of --data have their recipe; leave --recipe out.")
     scans = StoredScans(args.data)
-    if scans.batch != args.batch:
-        raise ConfigError(f"--batch must be that of {args.data}, {scans.batch} scans, not {args.batch}.")
+    if scans.batch != plan.batch:
+        raise ConfigError(f"--batch must be that of {args.data}, {scans.batch} scans, not {plan.batch}.")
     if scans.scans < scans.contents.number:
-        text = f"{args.data} is not finished: its first {scans.scans} of {scans.contents.number} scans are used."
-        print(f"fsl_mrs_dl train: note: {text}", file=sys.stderr)
+        _note(f"{args.data} is not finished: its first {scans.scans} of {scans.contents.number} scans are used.")
     return scans
+
+
+def _note(text):
+    """Tell something that is no error."""
+    print(f"fsl_mrs_dl train: note: {text}", file=sys.stderr)
 
 
 def command_line(args):
     """The command that trains the same model again."""
     words = ["fsl_mrs_dl", "train"]
-    names = "model basis pool pool_spectrum recipe data config number batch epochs learning_rate precision seed output"
+    names = "model basis pool pool_spectrum recipe data config number passes time batch epochs patience learning_rate"
+    names += " optimiser weight_decay schedule plateau_epochs clip precision held_out seed output"
     for name in names.split():
         value = getattr(args, name)
         if value is not None:
             words += [f"--{name}", *(value if isinstance(value, list) else [str(value)])]
+    for name in ("devices", "nodes"):
+        if getattr(args, name) != 1:
+            words += [f"--{name}", str(getattr(args, name))]
     return shlex.join(words)
 
 

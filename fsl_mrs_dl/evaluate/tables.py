@@ -10,8 +10,8 @@ from ..fit.quantify import scan_for
 from ..fit.scan import read_scan
 from ..synth.dataset import Stream
 from ..synth.priors import PUBLISHED
+from ..train.bound import least_squares_errors
 from ..train.validate import simulated_errors
-from .bound import least_squares_errors
 from .metrics import mean_absolute_error
 from .phantoms import read_phantoms
 

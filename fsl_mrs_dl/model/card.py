@@ -17,25 +17,60 @@ def versions():
 
 
 def card_text(card):
-    """The card as Markdown: a heading a part, a line a fact, a table of errors."""
+    """The card as Markdown: a heading a part, a line a fact, a small table for what has parts of its own."""
     lines = [f"# Model card: {card.get('name', 'model')}", "", card.get("purpose", ""), ""]
     if card.get("not_for"):
         lines += [f"**Not for:** {card['not_for']}", ""]
-    for title, key in (("Training", "training"), ("Basis set", "basis"), ("Versions", "versions")):
+    titles = {"training": "Training", "adapted_to": "Adapted to", "basis": "Basis set", "versions": "Versions"}
+    for key, title in titles.items():
         if card.get(key):
-            lines += [f"## {title}", ""] + [f"- {name}: {value}" for name, value in card[key].items()] + [""]
+            lines += _part(title, card[key])
     if card.get("errors"):
         lines += ["## Mean absolute errors, relative to the largest concentration of a scan", "", error_table(card), ""]
     return "\n".join(lines)
 
 
+def _part(title, facts):
+    """Lines of one part of the card: plain facts as a list, then a table for each dict."""
+    plain = {name: value for name, value in facts.items() if not isinstance(value, dict)}
+    lines = [f"## {title}", "", *(f"- {name}: {_text(value)}" for name, value in plain.items()), ""]
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            rows = [f"| {key} | {_text(one)} |" for key, one in value.items() if _says_something(one)]
+            lines += [f"### {name[:1].upper()}{name[1:]}", "", "| setting | value |", "|---|---|", *rows, ""]
+    return lines
+
+
+def _says_something(value):
+    """Whether a setting is more than empty or 0; card.json has the others too."""
+    return any(map(_says_something, value)) if isinstance(value, (list, tuple)) else bool(value)
+
+
+def _text(value):
+    """A value of the card in a cell: pairs and lists as their values, no line breaks and no column marks."""
+    if isinstance(value, (list, tuple)):
+        shown = [_text(one) for one in value[:8]] + (["..."] if len(value) > 8 else [])
+        return ", ".join(shown)
+    if isinstance(value, dict):
+        return "; ".join(f"{key} {_text(one)}" for key, one in value.items())
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return " ".join(str(value).split()).replace("|", "\\|")
+
+
 def error_table(card):
-    """Errors of a card as a Markdown table: a row a test set, a column a metabolite."""
-    errors = card["errors"]
+    """Errors of a card as a Markdown table: a row a test set and its least-squares bound, a column a metabolite."""
+    errors, bounds = card["errors"], card.get("bounds", {})
     names = list(next(iter(errors.values())))
     rows = [["test set", *names, "mean"]]
     for title, values in errors.items():
-        mean = sum(values.values()) / len(values)
-        rows.append([title, *(f"{values[name]:.4f}" for name in names), f"{mean:.4f}"])
+        rows.append(_error_row(title, values, names))
+        if title in bounds:
+            rows.append(_error_row("least-squares bound, the same", bounds[title], names))
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([lines[0], "|---" * len(rows[0]) + "|", *lines[1:]])
+
+
+def _error_row(title, values, names):
+    """Cells of one row, with the mean."""
+    return [title, *(f"{values[name]:.4f}" for name in names), f"{sum(values.values()) / len(values):.4f}"]

@@ -102,14 +102,14 @@ def _check_size(config, options):
         raise ConfigError(f"This network has {number} weights, at most {MAX_WEIGHTS} are allowed.")
 
 
-def save_model(model, folder, overwrite=False, metrics=None):
+def save_model(model, folder, overwrite=False, beside=()):
     """Write a model folder, whole or not at all.
 
     Args:
         model: TrainedModel.
         folder: to make.
         overwrite: whether an existing folder is replaced.
-        metrics: CSV file of the training to keep beside the model.
+        beside: files of the training to keep beside the model, such as its metrics.
 
     Raises:
         OutputError: the folder exists and overwrite is off, or it cannot be written.
@@ -121,8 +121,8 @@ def save_model(model, folder, overwrite=False, metrics=None):
         save_file(weights, partial / "weights.safetensors")
         (partial / "card.json").write_text(json.dumps(model.card, indent=1) + "\n", encoding="utf-8")
         (partial / "card.md").write_text(card_text(model.card), encoding="utf-8")
-        if metrics is not None:
-            shutil.copyfile(metrics, partial / "metrics.csv")
+        for path in beside:
+            shutil.copyfile(path, partial / path.name)
 
 
 def shipped_models():

@@ -14,7 +14,7 @@ class Preset:
     Attributes:
         network: name of the network (`networks.NETWORKS`).
         options: values of its configuration that differ from the defaults.
-        plan: values of the training plan (`train.loop.TrainConfig`) that differ from the defaults. The learning
+        plan: values of the training plan (`train.plan.TrainConfig`) that differ from the defaults. The learning
             rate is that of the plan's own batch; `plan_with` scales it to another.
         purpose: one line about it.
     """

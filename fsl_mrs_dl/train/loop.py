@@ -1,144 +1,60 @@
-"""One training loop for every network."""
+"""One training for every network: from a basis set and a recipe to a model with its card."""
 
 import logging
-import math
 import os
 import platform
 import warnings
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 
 import lightning
 import torch
-from lightning.pytorch import callbacks, loggers
-from torch.utils.data import DataLoader, Sampler
 
 from .._version import __version__
-from ..errors import ConfigError, ModelError
+from ..config import to_dict
+from ..errors import ConfigError
 from ..model.card import versions
 from ..model.checkpoint import ModelConfig, TrainedModel, build_network
-from ..model.inputs import InputConfig, network_input
+from ..model.inputs import InputConfig
 from ..model.networks import network_classes
 from ..model.output import LineScale
-from ..synth.dataset import GRID_DWELL_S, GRID_POINTS, Stream, as_narrow
+from ..synth.dataset import GRID_DWELL_S, GRID_POINTS, as_narrow
 from ..synth.priors import PUBLISHED
-from .validate import simulated_errors, truth_of
+from .bound import least_squares_errors
+from .feed import Source
+from .trainee import Trainee
+from .validate import simulated_errors
+from .watch import Curves, Events, MetricsFile, Progress, tensorboard_is_there
+from .work_folder import EVENTS
 
-HELD_OUT_SEED_STEP = 7919
-"""Validation and test streams take the training seed plus this and twice this: never the same scans."""
-
-RISE = 0.05
-"""Share of the training over which the learning rate rises."""
+BOUND_SCANS = 2048
+"""Most scans that the least-squares bound is measured on; it changes by 2 % between such sets."""
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """How to train.
+class Hardware:
+    """Where to train, in Lightning's words.
 
     Attributes:
-        number: scans to train on; every one is new.
-        batch: scans per step.
-        learning_rate: the highest one; it rises over the first twentieth and falls along a cosine to nothing.
-        weight_decay: of the weights.
-        clip: largest gradient norm.
-        epochs: parts of the training after each of which errors are measured and a checkpoint is written.
-        patience: epochs without improvement after which training stops.
-        held_out: scans never trained on that the final errors are measured on.
-        seed: of weights and scans.
-        precision: of the arithmetic, as Lightning names it.
+        accelerator: auto, cpu or gpu.
+        devices: number of devices of each machine; -1 for all.
+        nodes: number of machines.
+        strategy: auto or ddp.
     """
 
-    number: int = 2_000_000
-    batch: int = 256
-    learning_rate: float = 1.5e-3
-    weight_decay: float = 1e-4
-    clip: float = 1.0
-    epochs: int = 40
-    patience: int = 10
-    held_out: int = 10_000
-    seed: int = 1
-    precision: str = "32-true"
+    accelerator: str = "auto"
+    devices: int = 1
+    nodes: int = 1
+    strategy: str = "auto"
 
     def __post_init__(self):
-        for name in ("number", "batch", "learning_rate", "clip", "epochs", "patience", "held_out"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} must be positive, not {getattr(self, name)}.")
-        if self.number < self.batch * self.epochs:
-            raise ConfigError(
-                f"{self.number} scans are less than a batch of {self.batch} in each of {self.epochs} epochs: "
-                "raise the number of scans or lower the epochs."
-            )
-
-    @property
-    def steps_per_epoch(self):
-        """Batches in one epoch."""
-        return self.number // (self.batch * self.epochs)
-
-
-class EpochSampler(Sampler):
-    """Numbers of the stream's batches: each epoch takes the next ones."""
-
-    def __init__(self, steps):
-        self.steps, self.epoch = steps, 0
-
-    def set_epoch(self, epoch):
-        """Called by the trainer before each epoch."""
-        self.epoch = epoch
-
-    def __len__(self):
-        return self.steps
-
-    def __iter__(self):
-        return iter(range(self.epoch * self.steps, (self.epoch + 1) * self.steps))
-
-
-class Trainee(lightning.LightningModule):
-    """A network with its optimiser and its errors, for Lightning's trainer.
-
-    Args:
-        network: with `forward` and `loss`.
-        config: ModelConfig.
-        plan: TrainConfig.
-        scans: Stream to train on.
-        held_out: Stream of the scans that errors are measured on.
-    """
-
-    def __init__(self, network, config, plan, scans, held_out):
-        super().__init__()
-        self.network, self.config, self.plan = network, config, plan
-        self.scans, self.held_out = scans, held_out
-
-    def training_step(self, index, _):
-        """Loss on one batch of simulated scans."""
-        batch = self.scans[index].to(self.device)
-        channels, scale = network_input(batch.measured, self.config.input)
-        truth = truth_of(batch, self.config.input, self.config.line, self.config.basis_linewidth_hz, scale)
-        loss = self.network.loss(self.network(channels), truth)
-        if not torch.isfinite(loss):
-            raise ModelError(
-                f"The loss became {loss.item()} in step {self.global_step}: lower the learning rate; "
-                "the last checkpoint is whole."
-            )
-        self.log("loss", loss, prog_bar=True, batch_size=self.scans.batch)
-        return loss
-
-    def validation_step(self, index, _):
-        """Mean absolute error on one held-out batch."""
-        errors = simulated_errors(self.network, self.config.input, self.held_out, [index])
-        self.log("error", errors.mean().float(), prog_bar=True, batch_size=self.held_out.batch)
-
-    def configure_optimizers(self):
-        """AdamW on one cycle of learning rates."""
-        plan = self.plan
-        optimiser = torch.optim.AdamW(self.network.parameters(), plan.learning_rate, weight_decay=plan.weight_decay)
-        total = plan.epochs * plan.steps_per_epoch
-        cycle = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rise_and_fall(step / total))
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
-
-
-def rise_and_fall(done):
-    """Share of the highest learning rate when a share `done` of the training is over."""
-    return min(done / RISE + 0.01, 0.5 + 0.5 * math.cos(math.pi * min(done, 1.0)))
+        if self.devices < 1 and self.devices != -1:
+            raise ConfigError(f"devices must be 1 or more, or -1 for all, not {self.devices}.")
+        if self.nodes < 1:
+            raise ConfigError(f"nodes must be 1 or more, not {self.nodes}.")
+        if self.strategy not in ("auto", "ddp"):
+            raise ConfigError(f"strategy must be auto or ddp, not {self.strategy!r}.")
+        if self.accelerator == "gpu" and not torch.cuda.is_available():
+            raise ConfigError("There is no GPU that torch can use; take --device cpu, or install torch with CUDA.")
 
 
 def line_scale(recipe, basis_linewidth_hz):
@@ -150,9 +66,39 @@ def line_scale(recipe, basis_linewidth_hz):
     return LineScale(centre, tuple(max(float(high - low) / 2, 0.1) for low, high in pairs))
 
 
+def model_config(network_name, basis, recipe, options):
+    """ModelConfig of a network with its own configuration for a basis set (`dataset.as_narrow`) and a recipe."""
+    grid = InputConfig(len(basis.conditions), float(basis.centre_hz), GRID_POINTS, GRID_DWELL_S)
+    return ModelConfig(
+        network_name,
+        replace(grid, resample_bins=getattr(options, "input_bins", None)),
+        tuple(basis.names),
+        tuple(basis.conditions),
+        basis.nucleus,
+        line_scale(recipe, basis.linewidth_hz),
+        basis.fingerprint(),
+        float(basis.linewidth_hz),
+    )
+
+
+def settings(network_name, basis, recipe, plan, options=None, pool=None, scans=None, hardware=Hardware()):
+    """All that decides what a training gives, JSON-like; a resumed one must have the same."""
+    return {
+        "version": __version__,
+        "network": network_name,
+        "options": to_dict(options or network_classes(network_name)[1]()),
+        "plan": to_dict(plan),
+        "recipe": to_dict(recipe),
+        "basis": as_narrow(basis, recipe).fingerprint(),
+        "pool": None if pool is None else f"{len(pool.fids)} bases, seed {pool.seed}",
+        "data": None if scans is None else f"{scans.scans} stored scans, seed {scans.seed}",
+        "devices": [hardware.devices, hardware.nodes],
+    }
+
+
 def train(
-    network_name, basis, recipe, plan, options=None, pool=None, work_dir=None, accelerator="auto", progress=True,
-    scans=None,
+    network_name, basis, recipe, plan, options=None, pool=None, work=None, hardware=Hardware(), progress=True,
+    scans=None, resume=False,
 ):  # fmt: skip
     """Train a network on simulated scans.
 
@@ -163,97 +109,109 @@ def train(
         plan: TrainConfig.
         options: the network's own configuration; its defaults where None.
         pool: BasisPool of the same sequence and metabolites, or None.
-        work_dir: folder for checkpoints and metrics; none are written where None.
-        accelerator: as Lightning names it: auto, cpu, gpu.
+        work: WorkFolder for checkpoints, metrics and curves; none are written where None.
+        hardware: Hardware.
         progress: show a progress bar.
-        scans: synth.store.StoredScans to train on; a Stream of the recipe, with the plan's seed, where None.
+        scans: synth.store.StoredScans to train on; new scans of the recipe, with the plan's seed, where None.
+        resume: continue from the last checkpoint in `work`, if there is one.
 
     Returns:
-        TrainedModel with its errors on held-out scans of the recipe and of the published conditions.
+        TrainedModel with its errors on held-out scans of the recipe and of the published conditions; None in the
+        processes but the first of a training on several devices.
     """
     lightning.seed_everything(plan.seed, verbose=False)
     basis = as_narrow(basis, recipe)
     options = options or network_classes(network_name)[1]()
-    grid = InputConfig(len(basis.conditions), float(basis.centre_hz), GRID_POINTS, GRID_DWELL_S)
-    config = ModelConfig(
-        network_name,
-        grid,
-        tuple(basis.names),
-        tuple(basis.conditions),
-        basis.nucleus,
-        line_scale(recipe, basis.linewidth_hz),
-        basis.fingerprint(),
-        float(basis.linewidth_hz),
-    )
+    config = model_config(network_name, basis, recipe, options)
     network = build_network(config, options)
-    scans = scans or Stream(basis, recipe, plan.seed, pool, plan.batch)
-    held_out = [Stream(basis, recipe, scans.seed + k * HELD_OUT_SEED_STEP, pool, plan.batch) for k in (1, 2)]
-    trainee = Trainee(network, config, plan, scans, held_out[0])
-    device = _fit(trainee, plan, work_dir, accelerator, progress)
-    network.eval().cpu()
-    card = _card(network_name, config, basis, recipe, plan, pool, device)
-    card["errors"] = held_out_errors(network, config, held_out[1], basis, plan.held_out)
-    return TrainedModel(network_name, config, options, network, card)
+    source = Source(basis, recipe, pool, plan.seed if scans is None else scans.seed, plan.batch, scans)
+    trainee = Trainee(network, config, plan, source, work, resume=resume)
+    device, is_first = fit(trainee, hardware, progress)
+    if not is_first:
+        return None
+    network.to(device).eval()
+    errors = held_out_errors(network, config, source, plan.held_out, device)
+    card = model_card(network_name, config, basis, recipe, trainee, pool, device)
+    return TrainedModel(network_name, config, options, network.cpu(), {**card, **errors})
 
 
-def _fit(trainee, plan, work_dir, accelerator, progress):
-    """Run Lightning's trainer and leave the best weights in the network; returns the device's name."""
+def fit(trainee, hardware=Hardware(), progress=True):
+    """Run Lightning's trainer and leave the best weights in the network.
+
+    Returns:
+        torch device, and whether this is the first process.
+    """
     warnings.filterwarnings("ignore", module="lightning")
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    hooks = [callbacks.EarlyStopping("error", patience=plan.patience)]
-    best = None
-    if work_dir is not None:
-        best = callbacks.ModelCheckpoint(work_dir, "best", "error", save_last=True, enable_version_counter=False)
-        hooks.append(best)
     trainer = lightning.Trainer(
-        accelerator=accelerator,
-        devices=1,
-        precision=plan.precision,
-        max_epochs=plan.epochs,
-        gradient_clip_val=plan.clip,
-        callbacks=hooks,
-        logger=loggers.CSVLogger(work_dir, name="", version="") if work_dir is not None else False,
-        enable_progress_bar=progress,
-        enable_checkpointing=best is not None,
+        accelerator=hardware.accelerator,
+        devices=hardware.devices,
+        num_nodes=hardware.nodes,
+        strategy=hardware.strategy,
+        precision=trainee.plan.precision,
+        max_epochs=max(1, trainee.plan.parts - trainee.epoch),
+        gradient_clip_val=trainee.plan.clip,
+        callbacks=[Progress()] if progress else [],
+        # The trainee does these itself, at the one place where the state is whole.
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
         enable_model_summary=False,
-        num_sanity_val_steps=0,
-        log_every_n_steps=max(1, plan.steps_per_epoch // 4),
+        use_distributed_sampler=False,
     )
-    held_out = range(max(1, 2048 // plan.batch))
-    trainer.fit(
-        trainee,
-        DataLoader(range(plan.number), batch_size=None, sampler=EpochSampler(plan.steps_per_epoch)),
-        DataLoader(held_out, batch_size=None),
-    )
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-    if best is not None and Path(best.best_model_path).is_file():
-        trainee.load_state_dict(torch.load(best.best_model_path, weights_only=True)["state_dict"])
-    device = trainer.strategy.root_device
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
+    if trainee.work is not None and trainer.is_global_zero:
+        trainee.watchers = [MetricsFile(trainee.work), Curves(trainee.work)]
+        if tensorboard_is_there():
+            trainee.watchers.append(Events(trainee.work.path / EVENTS, trainee.step + 1))
+    if not trainee.finished:
+        # A GPU's fastest convolutions do not give the same sum twice.
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+        try:
+            trainer.fit(trainee)
+        except SystemExit as exc:
+            # Lightning's answer to Ctrl-C; only commands exit.
+            raise KeyboardInterrupt from exc
+    if trainee.work is not None and trainer.is_global_zero:
+        Curves(trainee.work)(trainee.history)
+    trainee.network.load_state_dict(trainee.best_weights)
+    return trainer.strategy.root_device, trainer.is_global_zero
 
 
-def held_out_errors(network, config, stream, basis, number):
-    """Errors per metabolite on scans never trained on: of the stream's recipe and of the published conditions."""
-    published = Stream(basis, PUBLISHED, stream.seed, None, stream.batch)
-    titles = {f"held-out scans of recipe {stream.recipe.name}": stream, "published conditions": published}
-    batches = range(-(-number // stream.batch))
-    return {
-        title: dict(zip(config.metabolites, simulated_errors(network, config.input, source, batches).tolist()))
-        for title, source in titles.items()
-    }
+def held_out_errors(network, config, source, number, device):
+    """Errors per metabolite, and their bounds, on scans never trained on.
+
+    Returns:
+        dict of "errors" and "bounds": {test set: {metabolite: mean absolute error}}, for scans of the source's
+        recipe and of the published conditions.
+    """
+    own = source.held_out(2, device)
+    published = source.stream(PUBLISHED, own.seed, device)
+    titles = {f"held-out scans of recipe {source.recipe.name}": own, "published conditions": published}
+    batches, few = -(-number // source.batch), -(-min(number, BOUND_SCANS) // source.batch)
+    errors, bounds = {}, {}
+    for title, stream in titles.items():
+        found = simulated_errors(network, config.input, stream, range(batches))
+        errors[title] = dict(zip(config.metabolites, found.tolist()))
+        found = least_squares_errors(stream, config.input, range(few))
+        bounds[title] = dict(zip(config.metabolites, found.tolist()))
+    return {"errors": errors, "bounds": bounds}
 
 
-def _card(network_name, config, basis, recipe, plan, pool, device):
+def model_card(network_name, config, basis, recipe, trainee, pool, device):
     """The model card without its errors."""
+    plan, last = trainee.plan, trainee.history[-1]
+    best = min(trainee.history, key=lambda row: row["error"])
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
     return {
         "name": network_name,
         "purpose": f"{recipe.purpose} They are {', '.join(config.metabolites)} at {basis.centre_hz * 1e-6:.1f} MHz.",
         "not_for": recipe.not_for,
         "training": {
             "network": network_name,
-            "machine": f"{device}; {platform.machine()}, {os.cpu_count()} processor cores",
-            "scans": plan.number,
+            "machine": f"{name}; {platform.machine()}, {os.cpu_count()} processor cores",
+            "scans": last["scans"],
+            "epochs": f"{last['epoch']}, the best one {best['epoch']}",
+            "minutes": round(last["seconds"] / 60, 1),
             "seed": plan.seed,
             "plan": asdict(plan),
             "recipe": asdict(recipe),
