@@ -1,6 +1,6 @@
 """Pools of bases: no spread is the plain sequence, same seed same pool, HDF5, checks."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import h5py
 import numpy as np
@@ -8,14 +8,20 @@ import pytest
 import torch
 
 from fsl_mrs_dl.basis.builders import megapress
-from fsl_mrs_dl.basis.pool import BasisPool, read_pool, sample_pool, write_pool
-from fsl_mrs_dl.basis.pool_priors import PoolPriors, draw_members, member_sequences, member_systems
+from fsl_mrs_dl.basis.pool import BasisPool, read_pool, sample_pool, simulate_drawn, write_pool
+from fsl_mrs_dl.basis.pool_members import member_sequences, member_systems
+from fsl_mrs_dl.basis.pool_priors import CHOICES, PoolPriors, draw_members
+from fsl_mrs_dl.basis.relaxation import T2_S, broaden_by_t2
 from fsl_mrs_dl.basis.simulate import simulate
-from fsl_mrs_dl.basis.spins import find_systems
+from fsl_mrs_dl.basis.spins import SPIN_TABLES, find_systems, load_systems, variant_systems
 from fsl_mrs_dl.errors import BasisError
 
 NAMES = ("NAA", "Cr")
 SMALL = {"positions": 2, "points": 64}
+
+
+def tables_of(names):
+    return {table: find_systems(names, variant_systems(table)) for table in SPIN_TABLES}
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +44,10 @@ def test_same_seed_same_pool(pool):
 
 
 def test_members_follow_their_recorded_parameters(pool):
-    systems = find_systems(NAMES)
+    tables = tables_of(NAMES)
     for index in (0, 4):
-        sequences = member_sequences(pool.priors, pool.parameters, index)
-        fids = simulate(sequences, NAMES, member_systems(systems, pool.parameters, index))
+        alone = {name: values[index : index + 1] for name, values in pool.parameters.items()}
+        fids = simulate_drawn(pool.priors, alone, tables, NAMES)[0]
         assert pool.fids[index] == pytest.approx(fids.astype(np.complex64), abs=1e-6)
     basis = pool.member(4)
     assert basis.names == NAMES
@@ -50,34 +56,131 @@ def test_members_follow_their_recorded_parameters(pool):
 
 def test_draws_stay_in_their_ranges_and_are_not_constant():
     priors = PoolPriors()
-    drawn = draw_members(priors, find_systems(["GABA"]), 200, torch.Generator().manual_seed(1))
-    for name in ("b1_scale", "edit_on_ppm", "editing_duration_s", "first_refocusing_s"):
-        low, high = getattr(priors, name)
-        assert low <= drawn[name].min() < low + 0.1 * (high - low)
-        assert high - 0.1 * (high - low) < drawn[name].max() <= high
+    drawn = draw_members(priors, tables_of(["GABA"]), 200, seed=1)
+    for field in fields(priors):
+        value = getattr(priors, field.name)
+        if field.name in CHOICES:
+            counts = np.bincount(drawn[field.name], minlength=len(value)) / 200
+            assert counts == pytest.approx(value, abs=0.12)
+        elif isinstance(value, tuple) and field.name in drawn and field.name not in MOVED:
+            low, high = value
+            assert low <= drawn[field.name].min() < low + 0.1 * (high - low)
+            assert high - 0.1 * (high - low) < drawn[field.name].max() <= high
     # Three groups of equivalent protons move together; equal couplings scale together.
     assert drawn["shift_ppm/GABA"].shape == (200, 3)
-    counts = np.bincount(drawn["refocusing_shape"], minlength=3) / 200
-    assert counts == pytest.approx(priors.refocusing_shape, abs=0.12)
+    assert drawn["t2_s/GABA"].min() >= 0.7 * T2_S["GABA"]
+
+
+MOVED = ("editing_delay_s", "editing_gap_s")
+"""Drawn, and then moved where pulses would overlap."""
+
+
+def test_editing_pulses_never_overlap():
+    priors = PoolPriors(first_refocusing_s=(0.0075, 0.008), editing_delay_s=(-0.02, 0.02))
+    drawn = draw_members(priors, {}, 20, seed=1)
+    for member in range(20):
+        for sequence in member_sequences(priors, drawn, member)[0]:
+            assert sequence.duration_s == pytest.approx(priors.te_s, abs=1e-6)
+            assert min(block.delay_s for block in sequence.blocks) >= 0
+
+
+def test_a_variation_that_is_switched_off_leaves_the_other_draws():
+    free = draw_members(PoolPriors(), tables_of(NAMES), 20, seed=5)
+    off = draw_members(PoolPriors(b1_scale=(1, 1), pathways=(1, 0, 0)), tables_of(NAMES), 20, seed=5)
+    assert np.all(off["b1_scale"] == 1) and np.all(off["pathways"] == 0)
+    assert all(np.array_equal(free[name], off[name]) for name in free if name not in ("b1_scale", "pathways"))
+    more = draw_members(PoolPriors(), tables_of((*NAMES, "GABA")), 20, seed=5)
+    assert all(np.array_equal(free[name], more[name]) for name in free)
 
 
 def test_varied_systems_keep_their_symmetry():
-    systems = find_systems(["GABA", "PCh"])
-    drawn = draw_members(PoolPriors(), systems, 1, torch.Generator().manual_seed(1))
-    varied = member_systems(systems, drawn, 0)
+    tables = tables_of(["GABA", "PCh"])
+    drawn = draw_members(PoolPriors(spin_table=(1, 0, 0)), tables, 1, seed=1)
+    varied, systems = member_systems(tables, drawn, 0), tables["shipped"]
     gaba = varied["GABA"][0]
     assert gaba.shifts_ppm[0] == gaba.shifts_ppm[1] != systems["GABA"][0].shifts_ppm[0]
     assert gaba.j_hz[0][2] == gaba.j_hz[1][3] != systems["GABA"][0].j_hz[0][2]
     assert varied["PCh"][0].hetero == systems["PCh"][0].hetero
 
 
+def test_each_published_table_is_used_as_it_is():
+    tables = tables_of(["GABA", "Glu", "NAA"])
+    for index, table in enumerate(SPIN_TABLES):
+        weights = [float(place == index) for place in range(len(SPIN_TABLES))]
+        drawn = draw_members(PoolPriors.fixed(spin_table=weights), tables, 1, seed=1)
+        assert member_systems(tables, drawn, 0) == tables[table]
+    govindaraju = tables["govindaraju"]["GABA"][0]
+    near = load_systems()["GABA"][0]
+    # Sums of the couplings between 3CH2 and its neighbours (Hz), by hand from both publications.
+    assert sum(sum(row[4:]) for row in govindaraju.j_hz[2:4]) == pytest.approx(5.372 + 10.578 + 7.127 + 6.982)
+    assert sum(sum(row[4:]) for row in near.j_hz[2:4]) == pytest.approx(2 * (8.51 + 6.503))
+    with pytest.raises(BasisError, match="one of shipped"):
+        variant_systems("nobody")
+
+
 def test_b1_error_leaves_gradients_as_they_are():
     settings = {**SMALL, "b1_scale": (0.9, 0.9)}
     priors = PoolPriors.fixed(**settings)
-    drawn = draw_members(priors, {}, 1, torch.Generator().manual_seed(1))
-    off, plain = member_sequences(priors, drawn, 0)[0], megapress(**SMALL)[0]
+    drawn = draw_members(priors, {}, 1, seed=1)
+    off, plain = member_sequences(priors, drawn, 0)[0][0], megapress(**SMALL)[0]
     assert off.blocks[1].gradient_t_per_m == plain.blocks[1].gradient_t_per_m
     assert off.blocks[2].pulse.peak_hz == pytest.approx(0.9 * plain.blocks[2].pulse.peak_hz)
+
+
+def test_a_voxel_of_two_b1_is_the_mean_of_both():
+    at = {b1: sample_pool(PoolPriors.fixed(**SMALL, b1_scale=(b1, b1)), NAMES, 1, seed=0) for b1 in (0.9, 1.1)}
+    both = sample_pool(PoolPriors.fixed(**SMALL, b1_spread=(0.1, 0.1)), NAMES, 1, seed=0)
+    # Each alone was turned upright; together they share one phase, so magnitudes of a singlet can be added.
+    apart = [pool.fids[0, 0, 1] for pool in at.values()]
+    assert np.abs(both.fids[0, 0, 1]) == pytest.approx(np.abs(apart[0] + apart[1]) / 2, abs=1e-5)
+
+
+def test_slices_follow_their_thickness_and_middle():
+    nominal = member_sequences(PoolPriors.fixed(), draw_members(PoolPriors.fixed(), {}, 1, 1), 0)[0][0]
+    priors = PoolPriors.fixed(slice_thickness_m=(0.02, 0.02), slice_position_m=(0.001, 0.001))
+    moved = member_sequences(priors, draw_members(priors, {}, 1, 1), 0)[0][0]
+    assert moved.blocks[1].gradient_t_per_m[0] == pytest.approx(1.5 * nominal.blocks[1].gradient_t_per_m[0])
+    assert moved.positions_m(0) == pytest.approx(nominal.positions_m(0) - 0.001)
+    assert moved.extent_m[2] == nominal.extent_m[2]
+
+
+IDEAL = {"refocusing_shape": (0, 0, 1), "editing_duration_s": (0.014, 0.014), "edit_on_ppm": (1.0, 1.0)}
+
+
+def test_crushed_and_cycled_agree_where_pulses_are_ideal_and_differ_where_not():
+    def singlet_of(**settings):
+        pool = sample_pool(PoolPriors.fixed(**SMALL, **settings), ["Cr"], 1, seed=1)
+        return pool.fids[0]
+
+    weights = np.eye(3)
+    crushed, cycled, short = (singlet_of(**IDEAL, pathways=weight) for weight in weights)
+    assert cycled == pytest.approx(crushed, abs=2e-4) and short == pytest.approx(crushed, abs=2e-4)
+    crushed, cycled, short = (singlet_of(b1_scale=(0.8, 0.8), pathways=weight) for weight in weights)
+    assert cycled == pytest.approx(crushed, abs=2e-4)
+    assert np.abs(short - crushed).max() > 1e-3
+
+
+def test_equal_or_endless_t2_leaves_the_lines():
+    fids = np.ones((2, 2, 2, 8), dtype=complex)
+    for t2_s in ([np.inf, np.inf], [0.1, 0.1]):
+        assert np.array_equal(broaden_by_t2(fids, np.array([t2_s, t2_s]), 1e-3), fids)
+
+
+def test_t2_sets_the_decay_between_metabolites_and_no_amplitude():
+    fids = broaden_by_t2(np.ones((1, 2, 2, 8), dtype=complex), np.array([[0.1, 0.2]]), 1e-3)
+    assert np.all(fids[:, :, 1] == 1) and np.all(fids[..., 0] == 1)
+    assert fids[0, 0, 0] == pytest.approx(np.exp(-np.arange(8) * 1e-3 * (1 / 0.1 - 1 / 0.2)))
+    plain = sample_pool(PoolPriors.fixed(**SMALL), NAMES, 1, seed=2)
+    relaxed = sample_pool(PoolPriors.fixed(**SMALL, relaxation=(0, 1)), NAMES, 1, seed=2)
+    rate = 1 / T2_S["Cr"] - 1 / T2_S["NAA"]
+    decay = np.exp(-rate * np.arange(64) / 2000)
+    assert relaxed.fids[0, :, 1] == pytest.approx(plain.fids[0, :, 1] * decay, abs=1e-6)
+    assert relaxed.fids[0, :, 0] == pytest.approx(plain.fids[0, :, 0])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_gives_the_same_pool(pool):
+    assert sample_pool(pool.priors, NAMES, 6, 3, device="cuda").fids == pytest.approx(pool.fids, abs=1e-6)
 
 
 def test_written_pools_read_back_the_same(pool, tmp_path):
@@ -171,6 +274,9 @@ def test_pools_check_themselves(pool):
         ({"editing_shape": (1.0,)}, "editing_shape needs a weight"),
         ({"positions": 0}, "positions of a pool must be above 0"),
         ({"editing_duration_s": (0.02, 0.03)}, "overlap by"),
+        ({"b1_spread": (-0.1, 0.1)}, "b1_spread must be 0 or more"),
+        ({"b1_spread": (0.0, 1.0)}, "b1_spread must stay below 1"),
+        ({"pathways": (0.0, 0.0)}, "pathways needs a weight"),
         ({"te_s": 0.060}, "overlap by"),
     ],
 )
@@ -184,6 +290,9 @@ def test_priors_survive_json():
     assert PoolPriors.from_json(priors.to_json()) == priors
     with pytest.raises(BasisError, match="not the priors"):
         PoolPriors.from_json('{"unknown": 1}')
+    # What an older file does not know was not varied.
+    old = PoolPriors.from_json('{"editing_shape": [0.5, 0.5], "b1_scale": [0.7, 1.2]}')
+    assert old == PoolPriors.fixed(editing_shape=(0.5, 0.5, 0), b1_scale=(0.7, 1.2))
 
 
 def test_one_spectrum_of_a_pool():

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from scipy.linalg import expm
 
 from fsl_mrs_dl.axes import REFERENCE_PPM, fid_to_spectrum, ppm_axis, time_axis
@@ -280,3 +281,25 @@ def test_phase_and_amplitude_of_points_matter():
     assert turned == pytest.approx(offset, abs=1e-12)
     # The signal turns with the phase of the pulse.
     assert turned[0] / plain[0] == pytest.approx(-np.exp(0.3j), abs=1e-9)
+
+
+def test_a_phase_cycle_is_the_weighted_sum_of_its_steps():
+    pulse = gaussian(0.010, 0.7 * np.pi)
+    cycle = ((0.0, 0.5), (np.pi / 2, -0.25), (0.3, 0.75))
+    spins = system([2.0, 3.0], {(0, 1): 8.0})
+    blocks = [Block(EXCITE, 0.005), Block(pulse, 0.004, frequency_offset_hz=-100.0)]
+    cycled = run([blocks[0], replace(blocks[1], cycle=cycle)], spins)
+    steps = [weight * run([blocks[0], replace(blocks[1], phase_offset_rad=phase)], spins) for phase, weight in cycle]
+    assert cycled == pytest.approx(sum(steps), abs=1e-12)
+
+
+def test_threads_do_not_change_a_simulation():
+    members = [megapress(positions=2, points=64, editing=gaussian(duration)) for duration in (0.015, 0.020)]
+    before = torch.get_num_threads()
+    results = []
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        results.append(simulate_members(members, ["GABA", "Cr"]))
+    assert torch.get_num_threads() == 3
+    torch.set_num_threads(before)
+    assert np.array_equal(*results)

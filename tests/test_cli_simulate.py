@@ -9,6 +9,7 @@ from fsl_mrs_dl.axes import fid_to_spectrum, ppm_axis
 from fsl_mrs_dl.basis.basis_set import check_basis, read_basis, shipped_basis
 from fsl_mrs_dl.basis.sequence import read_sequence
 from fsl_mrs_dl.cli.main import main
+from fsl_mrs_dl.errors import ConfigError
 
 SMALL = ["--resolution", "2", "--points", "1024", "--linewidth", "2"]
 
@@ -89,9 +90,21 @@ def test_pool_is_written_beside_the_set_and_repeats_with_its_seed(tmp_path):
         assert simulate(tmp_path / output, *options, names=["Cr"]) == 0
     one, same, other = (read_pool(tmp_path / output / "pool.h5") for output in "abc")
     assert (len(one), one.names, one.points, one.linewidth_hz) == (2, ("Cr",), 1024, 2.0)
-    assert one.priors.edit_on_ppm == pytest.approx((1.90, 2.00))
+    assert one.priors.edit_on_ppm == pytest.approx((1.86, 2.04))
     np.testing.assert_array_equal(one.fids, same.fids)
     assert np.abs(one.fids - other.fids).max() > 1e-3
+
+
+def test_the_device_is_chosen_where_it_is_asked_for():
+    import torch
+
+    from fsl_mrs_dl.cli.simulate import _device
+
+    there = torch.cuda.is_available()
+    assert (_device("auto"), _device("cpu")) == ("cuda" if there else "cpu", "cpu")
+    if not there:
+        with pytest.raises(ConfigError, match="gpu is none"):
+            _device("gpu")
 
 
 @pytest.mark.parametrize(

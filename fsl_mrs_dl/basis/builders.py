@@ -33,7 +33,19 @@ def default_refocusing():
     return slr(0.005, np.pi, time_bandwidth=5.75, passband_ripple=0.02, stopband_ripple=0.02, points=100)
 
 
-def megapress(
+def megapress(slice_ppm=3.0, **options):
+    """MEGA-PRESS whose singlet at slice_ppm is upright in edit-off.
+
+    Args:
+        slice_ppm, options: of `megapress_pair`.
+
+    Returns:
+        (off, on), Sequences named edit_off and edit_on with the same receiver phase.
+    """
+    return upright(megapress_pair(slice_ppm=slice_ppm, **options), slice_ppm)
+
+
+def megapress_pair(
     te_s=0.068,
     b0_t=2.894,
     edit_on_ppm=1.9,
@@ -62,13 +74,13 @@ def megapress(
         refocusing: refocusing Pulse; `default_refocusing` when None, `pulses.ideal(numpy.pi)` for no slices.
         excitation: excitation Pulse; an ideal 90 degrees when None.
         slice_thickness_m, positions: thickness of all slices (m), positions along every selected axis.
-        slice_ppm: frequency of excitation and refocusing; a singlet there is upright in edit-off (ppm).
+        slice_ppm: frequency of excitation and refocusing (ppm).
         first_refocusing_s: time from excitation to the first refocusing pulse (s).
         editing_intervals_s: times from either refocusing pulse to the editing pulse after it (s); te / 4 when None.
         points, bandwidth_hz, linewidth_hz: receiver, with the Lorentzian linewidth of every line (Hz).
 
     Returns:
-        (off, on), Sequences named edit_off and edit_on with the same receiver phase.
+        (off, on), Sequences named edit_off and edit_on with receiver phase 0.
 
     Raises:
         BasisError: the pulses do not fit in the echo time.
@@ -78,7 +90,7 @@ def megapress(
     excitation = ideal(np.pi / 2) if excitation is None else excitation
     after = (te_s / 4, te_s / 4) if editing_intervals_s is None else editing_intervals_s
     span_hz = _offset_span_hz(refocusing)
-    built = [
+    return tuple(
         _assemble(
             name,
             f"MEGA-PRESS, TE {te_s * 1e3:g} ms, editing at {edit_ppm:g} ppm, slices at {slice_ppm:g} ppm",
@@ -91,8 +103,7 @@ def megapress(
             {"b0_t": b0_t, "points": points, "bandwidth_hz": bandwidth_hz, "linewidth_hz": linewidth_hz},
         )
         for name, edit_ppm in (("edit_off", edit_off_ppm), ("edit_on", edit_on_ppm))
-    ]
-    return upright(built, slice_ppm)
+    )
 
 
 def press(
@@ -194,12 +205,16 @@ def upright(sequences, shift_ppm):
     Raises:
         BasisError: the first sequence gives no signal there.
     """
-    singlet = {"singlet": (SpinSystem("singlet", (shift_ppm,), ((0.0,),)),)}
     bare = replace(sequences[0], points=1, receiver_phase_rad=0.0)
-    first = simulate([bare], ["singlet"], singlet)[0, 0, 0]
+    first = simulate([bare], ["singlet"], {"singlet": singlet(shift_ppm)})[0, 0, 0]
     if abs(first) < 1e-9:
         raise BasisError(f"{bare.description}: a singlet at {shift_ppm} ppm gives no signal, so it has no phase.")
     return tuple(replace(sequence, receiver_phase_rad=float(-np.angle(first))) for sequence in sequences)
+
+
+def singlet(shift_ppm):
+    """Parts of a metabolite with one proton."""
+    return (SpinSystem("singlet", (shift_ppm,), ((0.0,),)),)
 
 
 def _offset_span_hz(pulse):

@@ -10,11 +10,16 @@ import torch
 from ..axes import GYROMAGNETIC_HZ_PER_T
 from ..errors import BasisError
 from .basis_set import EDITED, SINGLE, BasisSet
-from .pool_priors import PoolPriors, draw_members, member_sequences, member_systems
+from .builders import singlet
+from .pool_members import member_sequences, member_systems
+from .pool_priors import CHOICES, PoolPriors, draw_members
+from .relaxation import broaden_by_t2
 from .simulate import simulate_members
-from .spins import find_systems
+from .spins import SPIN_TABLES, find_systems, variant_systems
 
 FORMAT = "fsl_mrs_dl basis pool 1"
+UPRIGHT = "upright singlet"
+"""Name of the line that gives a member its receiver phase."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,12 +115,10 @@ def sample_pool(priors, names, number, seed, progress=None, device="cpu"):
     """
     if number < 1:
         raise BasisError(f"A pool needs at least 1 member, not {number}.")
-    systems = find_systems(names)
-    drawn = draw_members(priors, systems, number, torch.Generator().manual_seed(seed))
-    members = [member_sequences(priors, drawn, index) for index in range(number)]
-    varied = [member_systems(systems, drawn, index) for index in range(number)]
+    tables = {table: find_systems(names, variant_systems(table)) for table in SPIN_TABLES}
+    drawn = draw_members(priors, tables, number, seed)
     return BasisPool(
-        fids=simulate_members(members, names, varied, device, progress),
+        fids=simulate_drawn(priors, drawn, tables, names, progress, device),
         names=names,
         conditions=EDITED,
         dwell_s=1 / priors.bandwidth_hz,
@@ -125,6 +128,33 @@ def sample_pool(priors, names, number, seed, progress=None, device="cpu"):
         priors=priors,
         seed=seed,
     )
+
+
+def simulate_drawn(priors, drawn, tables, names, progress=None, device="cpu"):
+    """FIDs of members as drawn, (member, condition, metabolite, point) complex128.
+
+    Args:
+        priors, drawn, tables: as of `pool_priors.draw_members`.
+        names: metabolites.
+        progress, device: as of `sample_pool`.
+    """
+    number = len(drawn["b1_scale"])
+    parts = [member_sequences(priors, drawn, index) for index in range(number)]
+    upright = {UPRIGHT: singlet(priors.slice_ppm)}
+    systems = [member_systems(tables, drawn, index) | upright for index in range(number)]
+    members = [pair for pairs in parts for pair in pairs]
+    repeated = [table for table, pairs in zip(systems, parts, strict=True) for _ in pairs]
+    told = None
+    if progress is not None:
+        told = lambda done, total: progress(done * number * len(names) // total, number * len(names))  # noqa: E731
+    fids = simulate_members(members, [*names, UPRIGHT], repeated, device, told)
+    fids = fids.reshape(number, -1, *fids.shape[1:]).mean(1)
+    # One receiver phase a member, with which a singlet at the middle of the slices starts upright in edit-off.
+    first = fids[:, 0, -1, 0]
+    fids = fids[:, :, :-1] * np.exp(-1j * np.angle(first))[:, None, None, None]
+    t2_s = np.stack([drawn[f"t2_s/{name}"] for name in names], 1)
+    t2_s[drawn["relaxation"] == CHOICES["relaxation"].index("none")] = np.inf
+    return broaden_by_t2(fids, t2_s, 1 / priors.bandwidth_hz)
 
 
 def write_pool(pool, path):

@@ -1,69 +1,102 @@
-"""What varies between the MEGA-PRESS bases of a pool, and how a drawn basis becomes sequences and spins.
+"""What varies between the MEGA-PRESS bases of a pool: the priors, and the draw from them.
 
-Parameters are drawn first, as arrays over members; `member_sequences` and `member_systems` then turn one
-member's numbers into a sequence pair and a table of spin systems without further chance. Slice thickness is
-not drawn: gradients and positions both follow it, so that it cancels from the spectra.
+`pool_members` turns one member's numbers into sequences and spin systems without further chance.
 """
 
+import hashlib
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 import torch
 
 from ..errors import BasisError
-from .builders import megapress, upright
-from .pulses import gaussian, hann_sinc, ideal, sinc_gaussian
-from .slr import slr
-from .spins import SpinSystem
+from .relaxation import T2_S, T2_UNKNOWN_S
+from .spins import SPIN_TABLES
 
-EDITING_SHAPES = ("gaussian", "sinc_gaussian")
-REFOCUSING_SHAPES = ("slr", "hann_sinc", "ideal")
+CHOICES = {
+    "editing_shape": ("gaussian", "sinc_gaussian", "slr"),
+    "refocusing_shape": ("slr", "hann_sinc", "ideal"),
+    "pathways": ("crushed", "cycled", "short_cycle"),
+    "spin_table": SPIN_TABLES,
+    "relaxation": ("none", "in_vivo"),
+}
+"""What is drawn by weight. Fields of `PoolPriors` of these names hold one weight a choice."""
+
+PER_METABOLITE = ("shift_jitter_ppm", "j_factor", "t2_factor")
+"""Ranges of which every metabolite, or every group of its spins, draws its own value."""
+
+SIGNED = ("shift_jitter_ppm", "editing_delay_s", "editing_gap_s", "slice_position_m")
+FROM_ZERO = ("b1_spread",)
+NOMINAL_THICKNESS_M = 0.03
+"""Slice thickness to which the region of positions belongs (m): it spans `builders.EXTENT_IN_SLICES` of them."""
 
 
 @dataclass(frozen=True)
 class PoolPriors:
-    """Ranges (low, high) of uniform draws, and the settings that all members share.
+    """Ranges (low, high) of uniform draws, weights of choices, and the settings that all members share.
 
-    The ranges are choices of this project, made to hold what the named sources describe.
+    The ranges are choices of this project, made to hold what the named sources describe. A range whose ends
+    are equal is not varied.
 
     Attributes:
         shift_jitter_ppm: added to the shift of every group of equivalent spins (ppm). Tables hold for 37 C and pH
             7, solutions are often at room temperature; shifts depend on both (Wermter et al., MAGMA 30:579, 2017).
         j_factor: times every group of equal couplings of a part; published couplings differ
             (Govindaraju et al., NMR Biomed 13:129, 2000; Near et al., Magn Reson Med 70:1183, 2013).
-        b1_scale: B1 over its nominal value, the same for all pulses (Deelchand et al., NMR Biomed e4199, 2019).
-        editing_b1, refocusing_b1: further factors of either class of pulse (their calibration).
-        edit_on_ppm, edit_off_ppm: frequency of the editing pulses (ppm), drift included (Mikkelsen et al.,
-            NeuroImage 159:32, 2017; Peek et al., guideline for GABA-edited MRS at 3 T, 2023).
-        editing_shape: weights of `EDITING_SHAPES`.
-        editing_duration_s: duration of the editing pulses (s).
+        b1_scale: B1 over its nominal value, the same for all pulses (Deelchand et al., NMR Biomed 34:e4199, 2021).
+        editing_b1, refocusing_b1: further factors of either class of pulse (their calibration). With b1_scale, the
+            editing pulses turn by 113 to 238 degrees.
+        edit_on_ppm, edit_off_ppm: frequency of the editing pulses (ppm): published values 1.88 to 1.9 and 7.4 to
+            7.5, with drift of up to 10 Hz at 3 T (Mikkelsen et al., NeuroImage 159:32, 2017; Peek et al., NMR
+            Biomed 36:e4985, 2023).
+        editing_shape: weights of "gaussian", "sinc_gaussian", "slr".
+        editing_duration_s: duration of the editing pulses (s); 14 to 20 ms are usual (Choi et al., NMR Biomed
+            34:e4411, 2021).
         editing_cutoff: edge of an editing pulse's Gaussian over its peak; with shape and duration it sets
             the bandwidth.
-        refocusing_shape: weights of `REFOCUSING_SHAPES`; ideal stands for bases without slice profiles. Edited
-            GABA depends on these pulses (Near et al., Magn Reson Med 70:1183, 2013).
-        refocusing_duration_s: duration of the refocusing pulses (s).
+        refocusing_shape: weights of "slr", "hann_sinc", "ideal"; ideal stands for bases without slice profiles.
+            Edited GABA depends on these pulses (Near et al., Magn Reson Med 70:1183, 2013).
+        refocusing_duration_s: duration of the refocusing pulses (s): 4.4 (Siemens), 5.2 (GE), 6.9 (Philips), 7.0 ms
+            (universal) (MRSCloud: Hui et al., Magn Reson Med 88:1994, 2022, and its source).
         time_bandwidth: nominal time-bandwidth product of the refocusing pulses.
-        first_refocusing_s: time from excitation to the first refocusing pulse (s).
-        editing_delay_s: delay of both editing pulses against te / 4 after their refocusing pulse (s).
-        te_s, b0_t, slice_ppm, positions, points, bandwidth_hz, linewidth_hz: as in `builders.megapress`, shared.
+        first_refocusing_s: time from excitation to the first refocusing pulse (s). MRSCloud has 6.55 (universal),
+            7.0 (Philips), 7.35 (GE) and 7.75 ms (Siemens); FID-A's examples 4.5 and 5 ms.
+        editing_delay_s: delay of the first editing pulse against te / 4 after its refocusing pulse (s). MRSCloud
+            places it in the middle between refocusing pulses and so at -first_refocusing_s / 2; FID-A's examples
+            have 0 and, for Siemens, -4.5 ms. Pulses that would overlap are moved by the least that separates them.
+        te_s, b0_t, positions, points, bandwidth_hz, linewidth_hz: as in `builders.megapress_pair`, shared.
+        slice_ppm: shift at which a singlet is upright (ppm), shared.
+        b1_spread: standard deviation of B1 within the voxel over its mean. The signal is the mean over two equal
+            parts of the voxel with B1 that much below and above, which has that mean and deviation.
+        slice_centre_ppm: frequency of the refocusing pulses (ppm), which says how far the slices of other shifts
+            are displaced.
+        slice_thickness_m: thickness of the slices in a region of fixed size, 5/3 of 30 mm (m).
+        slice_position_m: middle of the slices against the middle of that region (m).
+        editing_gap_s: how much later than the first the second editing pulse comes after its refocusing pulse (s).
+        editing_time_bandwidth: time-bandwidth product of editing pulses of shape slr.
+        pathways: weights of "crushed" (coherence orders selected after every pulse, as by perfect crushers), and of
+            "cycled" and "short_cycle", where only a phase cycle selects (`pool_members.CYCLES`).
+        spin_table: weights of `spins.SPIN_TABLES`; their sources stand with the tables.
+        relaxation: weights of "none" and "in_vivo": lines broadened by each metabolite's T2 (`relaxation`).
+        t2_factor: times each metabolite's T2 of the literature at 3 T.
     """
 
     shift_jitter_ppm: tuple = (-0.025, 0.025)
     j_factor: tuple = (0.90, 1.10)
     b1_scale: tuple = (0.70, 1.20)
-    editing_b1: tuple = (0.95, 1.05)
-    refocusing_b1: tuple = (0.97, 1.03)
-    edit_on_ppm: tuple = (1.85, 1.95)
+    editing_b1: tuple = (0.90, 1.10)
+    refocusing_b1: tuple = (0.95, 1.05)
+    edit_on_ppm: tuple = (1.81, 1.99)
     edit_off_ppm: tuple = (7.3, 7.6)
-    editing_shape: tuple = (0.5, 0.5)
-    editing_duration_s: tuple = (0.014, 0.020)
+    editing_shape: tuple = (0.4, 0.4, 0.2)
+    editing_duration_s: tuple = (0.0125, 0.0220)
     editing_cutoff: tuple = (0.005, 0.12)
-    refocusing_shape: tuple = (0.5, 0.35, 0.15)
-    refocusing_duration_s: tuple = (0.0045, 0.0070)
+    refocusing_shape: tuple = (0.45, 0.30, 0.25)
+    refocusing_duration_s: tuple = (0.0044, 0.0070)
     time_bandwidth: tuple = (4.8, 6.5)
-    first_refocusing_s: tuple = (0.004, 0.006)
-    editing_delay_s: tuple = (-0.002, 0.001)
+    first_refocusing_s: tuple = (0.0040, 0.0080)
+    editing_delay_s: tuple = (-0.005, 0.001)
     te_s: float = 0.068
     b0_t: float = 2.894
     slice_ppm: float = 3.0
@@ -71,43 +104,53 @@ class PoolPriors:
     points: int = 2048
     bandwidth_hz: float = 2000.0
     linewidth_hz: float = 1.0
+    b1_spread: tuple = (0.0, 0.15)
+    slice_centre_ppm: tuple = (2.0, 3.2)
+    slice_thickness_m: tuple = (0.025, 0.036)
+    slice_position_m: tuple = (-0.003, 0.003)
+    editing_gap_s: tuple = (-0.001, 0.001)
+    editing_time_bandwidth: tuple = (1.3, 1.8)
+    pathways: tuple = (0.65, 0.20, 0.15)
+    spin_table: tuple = (0.45, 0.35, 0.20)
+    relaxation: tuple = (0.4, 0.6)
+    t2_factor: tuple = (0.7, 1.5)
 
     def __post_init__(self):
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name.endswith("_shape"):
+            if field.name in CHOICES:
                 self._check_weights(field.name, value)
             elif isinstance(field.default, tuple):
                 self._check_range(field.name, value)
             elif not (np.isfinite(value) and value > 0):
                 raise BasisError(f"{field.name} of a pool must be above 0, not {value}.")
+        if self.b1_spread[1] >= 1:
+            raise BasisError(f"b1_spread must stay below 1, so that no part has B1 below 0, not {self.b1_spread}.")
         self._check_times()
 
     def _check_weights(self, name, weights):
-        weights = tuple(float(weight) for weight in weights)
-        shapes = EDITING_SHAPES if name == "editing_shape" else REFOCUSING_SHAPES
-        if len(weights) != len(shapes) or min(weights) < 0 or not 0 < sum(weights) < np.inf:
-            raise BasisError(f"{name} needs a weight of 0 or more for each of {', '.join(shapes)}, not {weights}.")
+        weights, choices = tuple(float(weight) for weight in weights), CHOICES[name]
+        if len(weights) != len(choices) or min(weights) < 0 or not 0 < sum(weights) < np.inf:
+            raise BasisError(f"{name} needs a weight of 0 or more for each of {', '.join(choices)}, not {weights}.")
         object.__setattr__(self, name, weights)
 
     def _check_range(self, name, limits):
         limits = tuple(float(limit) for limit in limits)
         if len(limits) != 2 or not np.all(np.isfinite(limits)) or limits[0] > limits[1]:
             raise BasisError(f"{name} is a range (low, high) of finite numbers, low first, not {limits}.")
-        if name not in ("shift_jitter_ppm", "editing_delay_s") and limits[0] <= 0:
+        if name not in (*SIGNED, *FROM_ZERO) and limits[0] <= 0:
             raise BasisError(f"{name} must stay above 0, not {limits}.")
+        if name in FROM_ZERO and limits[0] < 0:
+            raise BasisError(f"{name} must be 0 or more, not {limits}.")
         object.__setattr__(self, name, limits)
 
     def _check_times(self):
-        """Longest pulses and shifted timings must still fit in the echo time."""
-        quarter, edit = self.te_s / 4, self.editing_duration_s[1] / 2
-        refocus, first = self.refocusing_duration_s[1] / 2, self.first_refocusing_s
-        early, late = self.editing_delay_s
+        """The longest pulses must fit in the echo time somewhere."""
+        edit, refocus, first = self.editing_duration_s[1], self.refocusing_duration_s[1], self.first_refocusing_s
         gaps = {
-            "excitation to refocusing": first[0] - refocus,
-            "refocusing to editing": quarter + early - refocus - edit,
-            "editing to refocusing": quarter - late - refocus - edit,
-            "editing to reception": quarter - first[1] - late - edit,
+            "excitation to refocusing": first[0] - refocus / 2,
+            "the first to the second refocusing": self.te_s / 2 - refocus - edit,
+            "the second refocusing to reception": self.te_s / 2 - first[1] - refocus / 2 - edit,
         }
         short = {name: gap for name, gap in gaps.items() if gap < -1e-9}
         if short:
@@ -121,20 +164,21 @@ class PoolPriors:
     def fixed(cls, **settings):
         """Priors without any spread: every member is what `builders.megapress` builds by default."""
         centred = {
-            "shift_jitter_ppm": (0, 0),
             "edit_on_ppm": (1.9, 1.9),
             "edit_off_ppm": (7.4, 7.4),
-            "editing_shape": (1, 0),
             "editing_duration_s": (0.020, 0.020),
             "editing_cutoff": (0.06, 0.06),
-            "refocusing_shape": (1, 0, 0),
             "refocusing_duration_s": (0.005, 0.005),
             "time_bandwidth": (5.75, 5.75),
             "first_refocusing_s": (0.005, 0.005),
-            "editing_delay_s": (0, 0),
+            "slice_centre_ppm": (3.0, 3.0),
+            "slice_thickness_m": (NOMINAL_THICKNESS_M, NOMINAL_THICKNESS_M),
+            "editing_time_bandwidth": (1.5, 1.5),
         }
-        ones = dict.fromkeys(("j_factor", "b1_scale", "editing_b1", "refocusing_b1"), (1, 1))
-        return cls(**(centred | ones | settings))
+        zeros = dict.fromkeys((*SIGNED, *FROM_ZERO), (0, 0))
+        ones = dict.fromkeys(("j_factor", "b1_scale", "editing_b1", "refocusing_b1", "t2_factor"), (1, 1))
+        first = {name: (1, *[0] * (len(choices) - 1)) for name, choices in CHOICES.items()}
+        return cls(**(centred | zeros | ones | first | settings))
 
     def to_json(self):
         """The priors as JSON text."""
@@ -142,120 +186,87 @@ class PoolPriors:
 
     @classmethod
     def from_json(cls, text):
-        """Priors of `to_json` text.
+        """Priors of `to_json` text; what an older text does not name was not varied.
 
         Raises:
             BasisError: the text is not that.
         """
         try:
-            return cls(**json.loads(text))
-        except (TypeError, ValueError) as exc:
+            given = json.loads(text)
+            for name in CHOICES.keys() & given.keys():
+                given[name] = (*given[name], *[0] * (len(CHOICES[name]) - len(given[name])))
+            return cls.fixed(**given)
+        except (TypeError, ValueError, AttributeError) as exc:
             raise BasisError(f"These are not the priors of a pool: {exc}") from exc
+        except RecursionError as exc:
+            raise BasisError("These are not the priors of a pool: lists within lists without end.") from exc
 
 
-def draw_members(priors, systems, number, generator):
+def draw_members(priors, tables, number, seed):
     """Draw the parameters of a pool.
+
+    Every parameter has a random generator of its own, made of the seed and its name, so that a variation that
+    is switched off, or added later, leaves the draws of all others as they are.
 
     Args:
         priors: PoolPriors.
-        systems: dict of name -> tuple of SpinSystem that will be varied.
+        tables: dict of table of `spins.SPIN_TABLES` -> dict of metabolite -> tuple of SpinSystem to be varied.
         number: members.
-        generator: torch.Generator.
+        seed: seed of the draw.
 
     Returns:
-        dict of name -> array with the member as first axis: a float for every range, the index of the shape
+        dict of name -> array with the member as first axis: a float for every range, the index of the choice
         for weights, and for every metabolite "shift_ppm/NAME" (member, group of equal shifts, part after
-        part) and "j_factor/NAME" (member, group of equal couplings).
+        part), "j_factor/NAME" (member, group of equal couplings) and "t2_s/NAME" (member,). Where tables
+        differ in the number of groups, a member leaves the last ones unused.
     """
-
-    def uniform(limits, *shape):
-        return limits[0] + (limits[1] - limits[0]) * torch.rand(shape, generator=generator, dtype=torch.float64).numpy()
-
     drawn = {}
     for field in fields(priors):
-        value = getattr(priors, field.name)
-        if field.name.endswith("_shape"):
+        value, generator = getattr(priors, field.name), _generator(seed, field.name)
+        if field.name in CHOICES:
             weights = torch.tensor(value, dtype=torch.float64)
             drawn[field.name] = torch.multinomial(weights, number, True, generator=generator).numpy()
-        elif isinstance(value, tuple) and field.name not in ("shift_jitter_ppm", "j_factor"):
-            drawn[field.name] = uniform(value, number)
-    for name, parts in systems.items():
-        groups = sum(len(_shift_groups(part)) for part in parts)
-        couplings = sum(len(_coupling_groups(part)) for part in parts)
-        drawn[f"shift_ppm/{name}"] = uniform(priors.shift_jitter_ppm, number, groups)
-        drawn[f"j_factor/{name}"] = uniform(priors.j_factor, number, couplings)
+        elif isinstance(value, tuple) and field.name not in PER_METABOLITE:
+            drawn[field.name] = _uniform(value, generator, number)
+    _separate_pulses(priors, drawn)
+    for name in dict.fromkeys(name for systems in tables.values() for name in systems):
+        variants = [systems[name] for systems in tables.values() if name in systems]
+        shifts = max(sum(len(shift_groups(part)) for part in parts) for parts in variants)
+        couplings = max(sum(len(coupling_groups(part)) for part in parts) for parts in variants)
+        for kind, limits, shape in (
+            ("shift_ppm", priors.shift_jitter_ppm, (number, shifts)),
+            ("j_factor", priors.j_factor, (number, couplings)),
+            ("t2_s", np.multiply(priors.t2_factor, T2_S.get(name, T2_UNKNOWN_S)), (number,)),
+        ):
+            drawn[f"{kind}/{name}"] = _uniform(limits, _generator(seed, f"{kind}/{name}"), *shape)
     return drawn
 
 
-def member_sequences(priors, drawn, member):
-    """The (off, on) Sequences of one member of `draw_members`."""
-    value = {name: array[member].item() for name, array in drawn.items() if array.ndim == 1}
-    shape = EDITING_SHAPES[value["editing_shape"]]
-    editing = {"gaussian": gaussian, "sinc_gaussian": sinc_gaussian}[shape](
-        value["editing_duration_s"], cutoff=value["editing_cutoff"]
-    )
-    delay = priors.te_s / 4 + value["editing_delay_s"]
-    pair = megapress(
-        te_s=priors.te_s,
-        b0_t=priors.b0_t,
-        edit_on_ppm=value["edit_on_ppm"],
-        edit_off_ppm=value["edit_off_ppm"],
-        editing=editing,
-        refocusing=_refocusing(value),
-        positions=priors.positions,
-        slice_ppm=priors.slice_ppm,
-        first_refocusing_s=value["first_refocusing_s"],
-        editing_intervals_s=(delay, delay),
-        points=priors.points,
-        bandwidth_hz=priors.bandwidth_hz,
-        linewidth_hz=priors.linewidth_hz,
-    )
-    # Gradients belong to the nominal pulses; B1 errors come on top, and the receiver phase follows them.
-    refocusing, edited = value["b1_scale"] * value["refocusing_b1"], value["b1_scale"] * value["editing_b1"]
-    factors = (value["b1_scale"], refocusing, edited, refocusing, edited)
-    return upright([_scaled(sequence, factors) for sequence in pair], priors.slice_ppm)
+def _generator(seed, name):
+    """Random generator of one parameter."""
+    digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
-def _refocusing(value):
-    shape = REFOCUSING_SHAPES[value["refocusing_shape"]]
-    duration_s, time_bandwidth = value["refocusing_duration_s"], value["time_bandwidth"]
-    if shape == "slr":
-        return slr(duration_s, np.pi, time_bandwidth, passband_ripple=0.02, stopband_ripple=0.02, points=100)
-    return hann_sinc(duration_s, np.pi, time_bandwidth) if shape == "hann_sinc" else ideal(np.pi)
+def _uniform(limits, generator, *shape):
+    return limits[0] + (limits[1] - limits[0]) * torch.rand(shape, generator=generator, dtype=torch.float64).numpy()
 
 
-def _scaled(sequence, factors):
-    pairs = zip(sequence.blocks, factors, strict=True)
-    return replace(sequence, blocks=tuple(replace(block, pulse=block.pulse.scaled(factor)) for block, factor in pairs))
+def _separate_pulses(priors, drawn):
+    """Move editing pulses that would overlap with others, or with reception, by the least that separates them."""
+    edit, refocus = drawn["editing_duration_s"] / 2, drawn["refocusing_duration_s"] / 2
+    quarter, first = priors.te_s / 4, drawn["first_refocusing_s"]
+    earliest = refocus + edit - quarter
+    delay = np.clip(drawn["editing_delay_s"], earliest, quarter - refocus - edit)
+    second = np.clip(delay + drawn["editing_gap_s"], earliest, quarter - first - edit)
+    drawn["editing_delay_s"], drawn["editing_gap_s"] = delay, second - delay
 
 
-def member_systems(systems, drawn, member):
-    """Spin systems of one member: equal shifts of a part move together, equal couplings scale together."""
-    varied = {}
-    for name, parts in systems.items():
-        jitter, factors = drawn[f"shift_ppm/{name}"][member].tolist(), drawn[f"j_factor/{name}"][member].tolist()
-        built = []
-        for part in parts:
-            shifts, couplings = _shift_groups(part), _coupling_groups(part)
-            moved = {value: value + jitter.pop(0) for value in shifts}
-            scaled = {value: value * factors.pop(0) for value in couplings} | {0.0: 0.0}
-            built.append(
-                SpinSystem(
-                    part.name,
-                    tuple(moved.get(shift, shift) for shift in part.shifts_ppm),
-                    tuple(tuple(scaled.get(j, 0.0) for j in row) for row in part.j_hz),
-                    part.scale,
-                )
-            )
-        varied[name] = tuple(built)
-    return varied
-
-
-def _shift_groups(part):
+def shift_groups(part):
     """Different shifts of a part's protons (ppm), in the order of the table."""
     return list(dict.fromkeys(s for s, hetero in zip(part.shifts_ppm, part.hetero, strict=True) if not hetero))
 
 
-def _coupling_groups(part):
+def coupling_groups(part):
     """Different couplings of a part above the diagonal (Hz), 0 left out, in the order of the table."""
     return list(dict.fromkeys(j for place, row in enumerate(part.j_hz) for j in row[place + 1 :] if j != 0))

@@ -31,6 +31,8 @@ class Block:
         gradient_t_per_m: (3,) gradient during the pulse (T/m).
         rephase_area_ts_per_m: (3,) area of the gradients in the delay (T s/m).
         coherence: coherence order kept at the end of the block; None keeps all.
+        cycle: (step, 2) phase (rad) and weight of every step of a phase cycle of this pulse; the block's result is
+            the weighted sum over its steps. Empty for one step. Cycles of several blocks are independent.
     """
 
     pulse: Pulse
@@ -40,6 +42,7 @@ class Block:
     gradient_t_per_m: tuple = (0.0, 0.0, 0.0)
     rephase_area_ts_per_m: tuple = (0.0, 0.0, 0.0)
     coherence: int | None = None
+    cycle: tuple = ()
 
     def __post_init__(self):
         for name in ("gradient_t_per_m", "rephase_area_ts_per_m"):
@@ -52,6 +55,7 @@ class Block:
         object.__setattr__(self, "delay_s", max(float(self.delay_s), 0.0))
         if self.coherence is not None:
             object.__setattr__(self, "coherence", _whole("A coherence order (if not None)", self.coherence))
+        object.__setattr__(self, "cycle", tuple(_floats("A phase cycle's step", step, 2) for step in self.cycle))
 
     @property
     def axes_used(self):
@@ -167,6 +171,7 @@ class Sequence:
             "z": list(self.extent_m[2]),
             "resolution": list(self.resolution),
             "CoherenceFilter": [block.coherence for block in self.blocks],
+            "PhaseCycle": [[list(step) for step in block.cycle] for block in self.blocks],
             "RFUnits": "Hz",
             "GradUnits": "T",
             "spaceUnits": "m",
@@ -229,6 +234,8 @@ def _read_fields(cls, fields):
     if not isinstance(pulses, list) or not all(isinstance(rf, dict) for rf in pulses):
         raise ValueError("RF must be a list of objects, one a pulse.")
     lists = {name: list(fields[name]) for name in ("delays", "rephaseAreas", "CoherenceFilter")}
+    # This project's own field, and so not in other descriptions.
+    lists["PhaseCycle"] = list(fields.get("PhaseCycle", [()] * len(pulses)))
     for name, values in lists.items():
         if len(values) != len(pulses):
             raise ValueError(f"{name} needs one entry for each of the {len(pulses)} RF blocks, not {len(values)}.")
@@ -245,8 +252,9 @@ def _read_fields(cls, fields):
             gradient_t_per_m=tuple(gradient_t * g for g in _floats("grad", rf["grad"], 3)),
             rephase_area_ts_per_m=tuple(gradient_t * a for a in _floats("rephaseAreas", area, 3)),
             coherence=None if order in (None, "None") else order,
+            cycle=tuple(cycle),
         )
-        for rf, delay, area, order in zip(pulses, *lists.values(), strict=True)
+        for rf, delay, area, order, cycle in zip(pulses, *lists.values(), strict=True)
     ]
     return cls(
         name=str(fields.get("sequenceName", "")),

@@ -6,13 +6,14 @@ selection along x and then y costs the sum of their positions, not the product. 
 their content: conditions, equal pulses and steps of a phase cycle share them.
 """
 
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
 
 from ..axes import GYROMAGNETIC_HZ_PER_T, REFERENCE_PPM
 from ..errors import BasisError
+from ..threads import one_torch_thread
 from .propagate import (
     COMPLEX,
     SpinBatch,
@@ -24,8 +25,9 @@ from .propagate import (
 )
 from .spins import components, find_systems
 
-MEMBERS_AT_ONCE = 16
-"""Members simulated in one batch: bounds memory (16 members of 6 spins at 8 positions take about 0.1 GB)."""
+MEMBERS_AT_ONCE = {"cpu": 16, "other": 256}
+"""Members simulated in one batch on a processor or a GPU: bounds memory (16 members of 6 spins at 8 positions take
+about 0.1 GB)."""
 
 
 def simulate(sequences, names, systems=None, device="cpu", progress=None):
@@ -58,7 +60,8 @@ def simulate_members(members, names, systems=None, device="cpu", progress=None):
         members: list over members of a list of Sequence, one a condition.
         names: metabolites.
         systems: one dict of name -> tuple of SpinSystem a member; the shipped table for all when None.
-        device: torch device.
+        device: torch device. On the processor, batches run side by side on as many cores as torch may use; the
+            result does not depend on their number.
         progress: called as progress(done, total) as metabolites of members are finished.
 
     Returns:
@@ -73,33 +76,36 @@ def simulate_members(members, names, systems=None, device="cpu", progress=None):
     for index, sequences in enumerate(members):
         sizes = tuple(tuple(len(part.shifts_ppm) for part in parts[index][name]) for name in names)
         groups.setdefault((sizes, tuple(_layout(sequence) for sequence in sequences)), []).append(index)
-    batches = [
-        chosen[start : start + MEMBERS_AT_ONCE]
+    on_cpu = torch.device(device).type == "cpu"
+    size = MEMBERS_AT_ONCE["cpu" if on_cpu else "other"]
+    jobs = [
+        (chosen[start : start + size], place, name)
         for chosen in groups.values()
-        for start in range(0, len(chosen), MEMBERS_AT_ONCE)
+        for start in range(0, len(chosen), size)
+        for place, name in enumerate(names)
     ]
     fids = np.empty((len(members), len(members[0]), len(names), points), dtype=complex)
     done = 0
-    with _one_thread():
-        for batch in batches:
-            sequences = list(zip(*(members[index] for index in batch), strict=True))
-            for place, name in enumerate(names):
-                fids[batch, :, place] = _metabolite([parts[index][name] for index in batch], sequences, device)
-                done += len(batch)
+
+    def work(job):
+        batch, place, name = job
+        sequences = list(zip(*(members[index] for index in batch), strict=True))
+        fids[batch, :, place] = _metabolite([parts[index][name] for index in batch], sequences, device)
+        return len(batch)
+
+    # Matrices of 64 rows gain nothing from several threads within torch, so the batches share the cores.
+    workers = torch.get_num_threads() if on_cpu else 1
+    with one_torch_thread():
+        pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
+        try:
+            for finished in pool.map(work, jobs):
+                done += finished
                 if progress is not None:
                     progress(done, len(members) * len(names))
+        finally:
+            # An interrupted simulation does not wait for what has not begun.
+            pool.shutdown(cancel_futures=True)
     return fids
-
-
-@contextmanager
-def _one_thread():
-    """Keep torch to one thread: matrices of 64 rows gain nothing from more, and lose much on busy cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _check_receivers(members):
@@ -122,7 +128,7 @@ def _layout(sequence):
     for block in sequence.blocks:
         points = block.pulse.points
         steps = steps_of_points(block.pulse.duration_s / points, points)
-        blocks.append((points, steps, block.coherence, block.axes_used))
+        blocks.append((points, steps, block.coherence, block.cycle, block.axes_used))
     return tuple(blocks), sequence.resolution, sequence.nucleus
 
 
@@ -163,10 +169,10 @@ def _evolve(batch, sequences, frequencies, modes, kept):
     density = batch.equilibrium()
     columns = list(zip(*(sequence.blocks for sequence in sequences), strict=True))
     for number, blocks in enumerate(columns):
-        density = _turn(batch, density, _pulse(batch, sequences, blocks, frequencies, kept))
+        density = _cycled(batch, density, _pulse(batch, sequences, blocks, frequencies, kept), blocks[0].cycle)
         delays = batch.tensor([block.delay_s for block in blocks])
         wait = _keep(kept, ("wait", frequencies, delays), lambda times=delays: free_propagator(modes, times))
-        density = _turn(batch, density, wait[:, None, None, None])
+        density = _turn(density, wait[:, None, None, None])
         areas = [block.rephase_area_ts_per_m for block in blocks]
         if any(any(area) for area in areas):
             density = shift_phase(batch, density, 2 * np.pi * _gradient_hz(batch, sequences, areas))
@@ -179,7 +185,15 @@ def _evolve(batch, sequences, frequencies, modes, kept):
     return density
 
 
-def _turn(batch, density, propagator):
+def _cycled(batch, density, propagator, cycle):
+    """Density matrix after a pulse, summed over the steps of its phase cycle."""
+    if not cycle:
+        return _turn(density, propagator)
+    steps = ((batch.tensor(phase).expand(1, 1, 1, 1), weight) for phase, weight in cycle)
+    return sum(weight * _turn(density, shift_phase(batch, propagator, phase)) for phase, weight in steps)
+
+
+def _turn(density, propagator):
     """U rho U^+ with broadcasting over positions; a lone member or position never copies the other side."""
     return propagator @ density @ propagator.mH
 

@@ -19,6 +19,9 @@ from ..errors import BasisError
 HETERO_SHIFTS_PPM = (40.0, 100.0)
 """Shifts that mark a coupled hetero-nucleus (31P, 14N) in the table of spin systems (ppm)."""
 
+SPIN_TABLES = ("shipped", "govindaraju", "room_temperature")
+"""Published tables: spin_systems.json, then those of spin_variants.json, where their sources stand."""
+
 
 @dataclass(frozen=True)
 class SpinSystem:
@@ -84,7 +87,30 @@ def load_systems(path=None):
         BasisError: the file is not such a table.
     """
     source = Path(path) if path is not None else Path(__file__).parent / "spin_systems.json"
-    content = read_json(source, "a table of spin systems", BasisError)
+    return _systems(read_json(source, "a table of spin systems", BasisError), source)
+
+
+def variant_systems(table):
+    """The shipped spin systems with those of another published table in their place.
+
+    Args:
+        table: one of `SPIN_TABLES`; the first is the shipped table as it is.
+
+    Returns:
+        dict of name -> tuple of SpinSystem.
+    """
+    shipped = load_systems()
+    if table == SPIN_TABLES[0]:
+        return shipped
+    source = Path(__file__).parent / "spin_variants.json"
+    tables = read_json(source, "tables of spin systems", BasisError)["tables"]
+    if table not in tables:
+        raise BasisError(f"A table of spin systems is one of {', '.join(SPIN_TABLES)}, not {table}.")
+    return shipped | _systems(tables[table], source)
+
+
+def _systems(content, source):
+    """Spin systems by name of the JSON content of a table."""
     try:
         table = content["metabolites"]
         return {

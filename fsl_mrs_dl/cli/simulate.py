@@ -62,7 +62,11 @@ def add_arguments(parser):
         default="torch",
         help="simulator: ours, or FSL-MRS's where it is installed (default: %(default)s)",
     )
-    add("--device", default="cpu", help="torch device (default: %(default)s)")
+    add(
+        "--device",
+        default="cpu",
+        help="cpu, gpu, auto (a GPU where there is one) or any torch device (default: %(default)s)",
+    )
     add("--report", action="store_true", help="draw every metabolite, basis_1.png and so on")
     add("--overwrite", action="store_true", help="replace the output folder")
 
@@ -72,7 +76,7 @@ def run(args):
     from ..folders import whole_folder
 
     _check_engine(args)
-    _check_device(args.device)
+    args.device = _device(args.device)
     sequences = sequences_of(args)
     priors = _pool_priors(args) if args.pool is not None else None
     with whole_folder(args.output, args.overwrite) as folder:
@@ -127,17 +131,25 @@ def _check_engine(args):
             raise ConfigError("--pool is made by --engine torch only; leave out --engine fsl or --pool.")
 
 
-def _check_device(device):
-    """Raise ConfigError where torch does not know a device, or does not have it here."""
+def _device(name):
+    """The torch device of an option: auto, gpu, or as torch calls it.
+
+    Raises:
+        ConfigError: torch does not know it, or does not have it here.
+    """
     import torch
 
     from ..errors import ConfigError
 
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    device = "cuda" if name == "gpu" else name
     try:
         torch.zeros(1, dtype=torch.complex128, device=device).tolist()
     except (RuntimeError, AssertionError, TypeError) as exc:
         # A torch built without CUDA says so with an AssertionError.
-        raise ConfigError(f"--device must be one that torch has here; {device} is none, cpu is one.") from exc
+        raise ConfigError(f"--device must be one that torch has here; {name} is none, cpu is one.") from exc
+    return device
 
 
 def _settings(name, args):
@@ -256,10 +268,11 @@ def _pool_priors(args):
         raise ConfigError(f"--pool must be 1 or more bases, not {args.pool}.")
     values = _settings("megapress", args)
     moved = {}
-    for option in EDITING_OPTIONS:
+    fields = {"edit_on": "edit_on_ppm", "edit_off": "edit_off_ppm", "slice_ppm": "slice_centre_ppm"}
+    for option, field in fields.items():
         if getattr(args, option) is not None:
             shift = values[option] - BUILDER_DEFAULTS[option]
-            moved[f"{option}_ppm"] = tuple(limit + shift for limit in getattr(PoolPriors, f"{option}_ppm"))
+            moved[field] = tuple(limit + shift for limit in getattr(PoolPriors, field))
     return PoolPriors(**_shared_options(values), **moved)
 
 
