@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.optimize import nnls
 
 from fsl_mrs_dl import axes
 from fsl_mrs_dl.basis.basis_set import BasisSet
@@ -218,6 +219,7 @@ def test_a_search_without_solution_is_a_data_error(basis, monkeypatch, failure):
     def fail(*_):
         raise failure
 
+    monkeypatch.setattr(align_search, "_MOST_PIVOTS", 0)  # all are left to scipy
     monkeypatch.setattr(align_search, "nnls", fail)
     with pytest.raises(DataError, match=f"could not be aligned to the basis .{failure}.: check that .* ppm"):
         align(acquire(SOLUTION), basis)
@@ -227,3 +229,18 @@ def test_a_basis_that_is_all_but_zero_is_said(basis):
     silent = BasisSet(basis.fids * 1e-200, EDITED, basis.names, GRID[1], CENTRE_HZ, 1.0)
     with pytest.raises(DataError, match="not positive definite.*and that the basis set does"):
         align(acquire(SOLUTION), silent)
+
+
+def test_amplitudes_of_many_scans_are_those_of_an_active_set_method_one_by_one():
+    random = np.random.default_rng(5)
+    templates = random.normal(size=(300, 22, 90)) + 1j * random.normal(size=(300, 22, 90))
+    templates[:, 1:] += 1.5 * templates[:, :1]  # overlapping lines, so that many amplitudes end at 0
+    data = random.normal(size=(300, 90, 1)) + templates[:, :4].sum(1)[..., None]
+    gram, root, whitened = align_search.normal(templates, data)
+    amplitudes, shares = align_search._amplitudes(gram, root, whitened[..., 0], np.full(300, 0.3))
+    target = (whitened[..., 0] * np.exp(-0.3j)).real
+    for scan in range(300):
+        expected, left = nnls(root[scan].T, target[scan])
+        np.testing.assert_allclose(amplitudes[scan], expected, atol=1e-9)
+        assert shares[scan] == pytest.approx(target[scan] @ target[scan] - left**2, abs=1e-9)
+    assert (amplitudes == 0).any(1).mean() > 0.5

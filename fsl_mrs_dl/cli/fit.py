@@ -1,5 +1,6 @@
 """fsl_mrs_dl fit: quantify scans with a trained model (the default command)."""
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -30,14 +31,15 @@ def add_arguments(parser):
 def run(args):
     """Quantify every scan; 0, or 1 when some failed. All failing, or a single one, is an error."""
     from ..errors import ConfigError
-    from ..fit.quantify import Quantifier
-    from ..folders import check_free, whole_folder
 
     pair = args.edit_on or args.edit_off
     if bool(args.data) == bool(pair) or bool(args.edit_on) != bool(args.edit_off):
         raise ConfigError("Give either --data SCAN [SCAN ...], or --edit_on and --edit_off together.")
     if args.mask:
         return _imaging(args)
+    from ..fit.quantify import Quantifier
+    from ..folders import check_free, whole_folder
+
     if not args.ppmlim[0] < args.ppmlim[1]:
         raise ConfigError(f"--ppmlim takes LOW and HIGH in ppm, not {args.ppmlim[0]:g} and {args.ppmlim[1]:g}.")
     inputs = [*(args.data or ()), args.edit_on, args.edit_off, args.mask, args.h2o, *(args.basis or ()), args.model]
@@ -55,6 +57,9 @@ def run(args):
 
 def _imaging(args):
     """Fit the voxels of a mask; 0."""
+    # Threads are spread over the voxels. More of them in numpy's matrix products, which are small, double the time;
+    # this is read when numpy is imported for the first time.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     from ..errors import ConfigError
     from ..fit.imaging import quantify_mrsi
 

@@ -20,6 +20,7 @@ WIDTHS_HZ = (0.5, 3.0, 7.0, 13.0)
 _MOST_STEPS = 25
 _SETTLED = np.array([2e-3, 2e-2, 2e-4])  # Hz, Hz, rad: a smaller step ends the search
 _LONGEST = np.array([3.0, 6.0, 1.0])  # Hz, Hz, rad: of one step
+_MOST_PIVOTS = 12
 _DAMPING = (1e-3, 1e4)  # at the start; above the second the search has come to rest
 
 
@@ -74,7 +75,7 @@ class Problem:
         Returns:
             places: (place, 2) shifts and widths (Hz), the shifts whole points of the spectrum; all of a width together.
             templates: for every width, (shift, metabolite, band) cleared spectra, as those of `templates`.
-            roots: for every width, (shift, metabolite, metabolite), as of `normal`.
+            grams, roots: for every width, (shift, metabolite, metabolite), as of `normal`.
         """
         stride = max(int(1.0 / self.bin_hz), 1)
         steps = np.arange(0, self.limit_hz / self.bin_hz + 1, stride).astype(int)
@@ -85,7 +86,7 @@ class Problem:
             spectra = axes.fid_to_spectrum(self.basis * decay)
             templates.append(self.clear(np.moveaxis(spectra[:, shifted], 1, 0)))
         places = np.array([(step * self.bin_hz, width_hz) for width_hz in WIDTHS_HZ for step in steps])
-        return places, templates, [_gram(spectra)[1] for spectra in templates]
+        return places, templates, *zip(*map(_gram, templates))
 
 
 def _gram(templates):
@@ -118,11 +119,42 @@ def normal(templates, data):
     return gram, root, _whiten(root, templates, data)
 
 
-def _amplitudes(root, whitened, phase_rad):
-    """Amplitudes of at least 0 at a phase, and the share of the data's energy that they explain."""
-    target = (whitened * np.exp(-1j * phase_rad)).real
-    amplitudes, left = nnls(root.T, target)
-    return amplitudes, target @ target - left**2
+def _amplitudes(gram, root, whitened, phase_rad):
+    """Amplitudes of at least 0 at a phase, and the share of the data's energy that they explain.
+
+    Non-negative least squares for many scans together by block principal pivoting (Portugal, Judice and Vicente,
+    Math Comput 1994): what comes out negative is held at 0, what would grow is let go, until nothing changes. The
+    few that this does not settle are left to scipy's active-set method.
+
+    Args:
+        gram, root: (scan, metabolite, metabolite), as of `normal`.
+        whitened: (scan, metabolite) complex.
+        phase_rad: (scan,).
+
+    Returns:
+        amplitudes (scan, metabolite) and shares (scan,).
+    """
+    target = (whitened * np.exp(-1j * phase_rad[:, None])).real
+    products = np.einsum("smn,sn->sm", root, target)
+    identity = np.eye(gram.shape[-1])
+    amplitudes, free = np.zeros_like(products), np.ones(products.shape, dtype=bool)
+    running = np.arange(len(products))
+    for _ in range(_MOST_PIVOTS):
+        loose = free[running]
+        held = np.where(loose[:, :, None] & loose[:, None], gram[running], identity)
+        found = np.linalg.solve(held, np.where(loose, products[running], 0.0)[..., None])[..., 0]
+        amplitudes[running] = found
+        grows = products[running] - np.einsum("smn,sn->sm", gram[running], found)
+        # Above rounding, or a metabolite would come and go.
+        wrong = np.where(loose, found < 0, grows > 1e-10 * np.abs(products[running]).max(-1, keepdims=True))
+        free[running] = loose ^ wrong
+        running = running[wrong.any(-1)]
+        if not running.size:
+            break
+    for scan in running:
+        amplitudes[scan] = nnls(root[scan].T, target[scan])[0]
+    left = target - np.einsum("snm,sn->sm", root, amplitudes)
+    return amplitudes, np.sum(target**2 - left**2, -1)
 
 
 def search(problem, data):
@@ -135,23 +167,27 @@ def search(problem, data):
     Returns:
         (scan, 3).
     """
-    places, templates, roots = problem.grid
-    whitened = np.concatenate([_whiten(root, spectra, data.T) for root, spectra in zip(roots, templates)])
-    roots = np.concatenate(roots)
+    places, templates, grams, roots = problem.grid
     # With amplitudes of any sign the energy is (a + |b| cos(2 p - arg b)) / 2 in the phase p. Its largest value
     # bounds the share from above, so that few points need amplitudes of at least 0.
+    whitened = np.concatenate([_whiten(root, spectra, data.T) for root, spectra in zip(roots, templates)])
+    grams, roots = np.concatenate(grams), np.concatenate(roots)
     energy, beat = np.sum(np.abs(whitened) ** 2, 1), np.sum(whitened**2, 1)
     bounds, phases = (energy + np.abs(beat)) / 2, np.angle(beat) / 2
-    found = np.empty((len(data), 3))
-    for scan in range(len(data)):
-        best = (-1.0,)
-        for point in np.argsort(-bounds[:, scan]):
-            if bounds[point, scan] <= best[0]:
-                break
-            for phase_rad in (phases[point, scan], phases[point, scan] + np.pi):
-                share = _amplitudes(roots[point], whitened[point, :, scan], phase_rad)[1]
-                best = max(best, (share, *places[point], phase_rad))
-        found[scan] = best[1:]
+    best, found = np.full(len(data), -1.0), np.zeros((len(data), 3))
+    running = np.arange(len(data))
+    for points in np.argsort(-bounds, 0):
+        running = running[bounds[points[running], running] > best[running]]
+        if not running.size:
+            break
+        at = points[running]
+        for turn in (0.0, np.pi):
+            phase_rad = phases[at, running] + turn
+            share = _amplitudes(grams[at], roots[at], whitened[at, :, running], phase_rad)[1]
+            better = share > best[running]
+            done = running[better]
+            best[done] = share[better]
+            found[done] = np.column_stack([places[at[better]], phase_rad[better]])
     return found
 
 
@@ -195,8 +231,7 @@ def _expand(problem, data, lines):
     decay = problem.decay(lines[:, 0], lines[:, 1])
     templates = problem.templates(decay)
     gram, root, whitened = normal(templates, data[..., None])
-    fits = [_amplitudes(*one) for one in zip(root, whitened[..., 0], lines[:, 2])]
-    amplitudes, shares = np.array([fit[0] for fit in fits]), np.array([fit[1] for fit in fits])
+    amplitudes, shares = _amplitudes(gram, root, whitened[..., 0], lines[:, 2])
     mixture = np.einsum("sm,smb->sb", amplitudes, templates)
     left = data * np.exp(-1j * lines[:, 2:]) - mixture
     later = problem.slopes(amplitudes, decay)

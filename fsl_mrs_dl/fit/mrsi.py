@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..axes import REFERENCE_PPM
+from ..threads import one_torch_thread
 from .basis_grid import on_grid
 from .predict import BatchPredictor
 from .quality import measure
@@ -104,13 +105,13 @@ def fit_volume(volume, model, basis, scratch, ppm_limits=PPM_LIMITS, progress=Fa
         uncertain=np.zeros(count, dtype=bool),
     )
     chunks = [slice(at, min(at + CHUNK, count)) for at in range(0, count, CHUNK)]
-    pool = ThreadPoolExecutor(_cores())
-    try:
-        with tqdm(total=count, desc="voxels", unit="voxel", disable=not progress, leave=False) as bar:
+    with one_torch_thread(), tqdm(total=count, desc="voxels", unit="voxel", disable=not progress, leave=False) as bar:
+        pool = ThreadPoolExecutor(_cores())
+        try:
             for job in as_completed([pool.submit(work.run, chunk, fits) for chunk in chunks]):
                 bar.update(job.result())
-    finally:
-        pool.shutdown(cancel_futures=True)
+        finally:
+            pool.shutdown(cancel_futures=True)
     return fits
 
 

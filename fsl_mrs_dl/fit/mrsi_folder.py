@@ -1,7 +1,8 @@
 """The result folder of spectroscopic imaging, as FSL-MRS 2.4's fsl_mrsi writes it."""
 
-import gzip
+import io
 import json
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import nibabel
@@ -14,7 +15,7 @@ _SMALLEST, _LARGEST = 1e-10, 1e10
 """Values of a cleaned map outside this range are 0."""
 
 _POINTS_AT_ONCE = 64
-_COMPRESSION = 1  # of gzip: noise hardly shrinks, whatever the effort
+_GZIP = 31  # zlib's number for gzip's format
 
 
 def combined_names(names, combine):
@@ -111,15 +112,19 @@ def _write_nifti_mrs(path, volume, values):
     header.set_slope_inter(1, 0)
     header["vox_offset"] = 0  # found anew for the extension
     kind = np.dtype(np.complex64).newbyteorder(header.endianness)
-    # Without a time stamp the same fit gives the same file.
-    with path.open("wb") as plain, gzip.GzipFile("", "wb", _COMPRESSION, plain, 0) as file:
-        header.write_to(file)
-        file.write(bytes(int(header["vox_offset"]) - file.tell()))
+    start = io.BytesIO()
+    header.write_to(start)
+    # Noise hardly shrinks, whatever the effort; zeros outside the mask do as runs. Three times as fast as level 1,
+    # and without a time stamp, so that the same fit gives the same file.
+    gzip = zlib.compressobj(1, zlib.DEFLATED, _GZIP, strategy=zlib.Z_RLE)
+    with path.open("wb") as file:
+        file.write(gzip.compress(start.getvalue().ljust(int(header["vox_offset"]), b"\0")))
         for first in range(0, volume.points, _POINTS_AT_ONCE):
             points = slice(first, min(first + _POINTS_AT_ONCE, volume.points))
             block = np.zeros((*volume.data.shape[:3], points.stop - first), kind, order="F")
             block[tuple(volume.voxels.T)] = values(points)
-            file.write(block.tobytes(order="F"))
+            file.write(gzip.compress(block.tobytes(order="F")))
+        file.write(gzip.flush())
 
 
 def _write_misc(folder, names, sums):

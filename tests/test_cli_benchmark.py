@@ -1,0 +1,33 @@
+"""The command that times imaging."""
+
+import csv
+
+from fsl_mrs_dl.cli.main import main
+from fsl_mrs_dl.evaluate import imaging_speed
+from fsl_mrs_dl.fslmrs import start_line
+
+
+def test_a_table_and_a_file_of_both_programs(tmp_path, monkeypatch, capsys):
+    def timer(words):  # Newton takes a hundred times as long a voxel
+        few = words[words.index("--mask") + 1].endswith("few.nii.gz")
+        voxels, slow = 2 if few else 12, "fsl_mrs.scripts.fsl_mrsi" in words
+        return 2 + voxels * (1.0 if slow else 0.01), 1.0
+
+    monkeypatch.setattr(imaging_speed, "time_command", timer)
+    monkeypatch.setattr(start_line, "host_version", lambda: "2.4.11")
+    words = ["benchmark", "--voxels", "4", "3", "--serial", "--output", str(tmp_path / "times.csv")]
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("fits 100 times the voxels per second of fsl_mrsi (Newton)") == 2
+    with (tmp_path / "times.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["voxels"] for row in rows] == ["12"] * 3 and float(rows[1]["wall_s"]) == 14.0
+    monkeypatch.setattr(start_line, "host_version", lambda: None)
+    assert main(["benchmark", "--voxels", "4", "3"]) == 0
+    assert "nothing to compare with" in capsys.readouterr().out
+
+
+def test_numbers_that_make_no_grid_are_refused(capsys):
+    for words in (["--voxels", "0"], ["--repeats", "0"], ["--data", "x.nii.gz"]):
+        assert main(["benchmark", *words]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
