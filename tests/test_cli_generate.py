@@ -12,11 +12,11 @@ from fsl_mrs_dl.cli.main import main
 from fsl_mrs_dl.evaluate.phantoms import read_phantoms
 from fsl_mrs_dl.fit.scan import read_scan
 from fsl_mrs_dl.model.checkpoint import load_model
-from fsl_mrs_dl.synth.benchmark import STEPS, step_shares
+from fsl_mrs_dl.synth.benchmark import benchmark_text, step_shares
 from fsl_mrs_dl.synth.dataset import Stream
 from fsl_mrs_dl.synth.noise_fit import Marginal, NoiseFit, save_fits
 from fsl_mrs_dl.synth.preview import first_scans
-from fsl_mrs_dl.synth.priors import PHANTOM, RECIPES
+from fsl_mrs_dl.synth.priors import PHANTOM, PUBLISHED, RECIPES
 from fsl_mrs_dl.synth.store import StoredScans
 
 
@@ -90,6 +90,12 @@ def test_a_preview_shows_components_that_add_up(folder, tiny_basis):
         assert torch.allclose(scan, sum(components), atol=1e-4 * scan.abs().max())
 
 
+def test_every_imperfection_is_drawn(folder, capsys):
+    assert generate(folder, "--imperfections", "--output", folder / "all.png") == 0
+    assert (folder / "all.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert "one scan under each imperfection" in capsys.readouterr().out
+
+
 def test_noise_takes_its_shape_from_a_fit(folder, capsys):
     one = Marginal(1.0, 0.9, 1.1, 500.0, 1.0)
     fit = NoiseFit("scan", one, one, one, one, 1000, ((6.0, 9.0),), 1.0, 1, 600, ((0.0, 3.0, 0.8), (0.0, 5.0, 1.7)))
@@ -103,9 +109,26 @@ def test_noise_takes_its_shape_from_a_fit(folder, capsys):
     assert "leave one of them out" in capsys.readouterr().err
 
 
-def test_the_shares_of_the_steps_add_up(tiny_basis):
+def test_the_benchmark_names_what_the_recipe_uses(tiny_basis):
+    always = {"draw", "basis", "metabolite widths and shifts", "metabolites", "width, shift and phase"}
+    always |= {"largest point", "noise", "sum"}
+    shares = step_shares(Stream(tiny_basis, PUBLISHED, 1, None, 8), batches=1)
+    assert set(shares) == always and sum(shares.values()) == pytest.approx(1)
     shares = step_shares(Stream(tiny_basis, PHANTOM, 1, None, 8), batches=1)
-    assert tuple(shares) == STEPS and sum(shares.values()) == pytest.approx(1)
+    assert set(shares) == always | {"Gaussian width", "eddy currents", "asymmetry", "water", "baseline"}
+    first, *rest = benchmark_text(Stream(tiny_basis, PHANTOM, 1, None, 8), 0.1).splitlines()
+    assert "scans per second: recipe phantom, 2 x 2048 complex points, batches of 8, on cpu, " in first
+    assert {line[:42].strip() for line in rest} == set(shares)
+
+
+def test_the_benchmark_takes_the_device_asked_for(folder, capsys, monkeypatch):
+    monkeypatch.setattr("fsl_mrs_dl.synth.benchmark.benchmark_text", lambda stream: f"on {stream.device}")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    for options in ((), ("--device", "auto"), ("--device", "cpu")):
+        assert generate(folder, "--benchmark", *options) == 0
+        assert capsys.readouterr().out == "on cpu\n"
+    assert generate(folder, "--benchmark", "--device", "gpu") == 2
+    assert "needs a GPU" in capsys.readouterr().err
 
 
 def test_refusals(folder, capsys):
@@ -117,6 +140,7 @@ def test_refusals(folder, capsys):
         (("--output", folder / "a.h5", "--overwrite"), "continued"),
         (("--output", folder), "is a folder"),
         (("--output", folder, "--nifti", 1), "--overwrite"),
+        (("--output", folder / "a.h5", "--device", "cpu"), "--benchmark"),
         (("--output", folder / "a.h5", "--seed", -1), "--seed"),
     ]
     for options, word in cases:

@@ -8,7 +8,7 @@ import torch
 
 from fsl_mrs_dl.errors import BasisError, ConfigError
 from fsl_mrs_dl.synth.dataset import Stream
-from fsl_mrs_dl.synth.priors import PHANTOM, PUBLISHED
+from fsl_mrs_dl.synth.priors import PHANTOM, PUBLISHED, RECIPES
 
 
 @dataclass
@@ -83,6 +83,55 @@ def test_what_cannot_be_seen_is_left_out(tiny_basis):
     whole = Stream(tiny_basis, PUBLISHED, batch=8)[0]
     assert (batch.draw.concentrations[:, 0] == 0).all()
     assert torch.equal(batch.draw.concentrations[:, 1:], whole.draw.concentrations[:, 1:])
+
+
+@pytest.mark.parametrize("noise", ["adc", "gg"])
+def test_scans_do_not_depend_on_the_number_of_cores(tiny_basis, noise):
+    recipe = replace(PHANTOM, noise=noise)
+    batches, before = [], torch.get_num_threads()
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            with torch.inference_mode():
+                batches.append(Stream(tiny_basis, recipe, batch=70)[2])
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(batches[0].measured, batches[1].measured)
+    assert torch.equal(batches[0].clean, batches[1].clean)
+
+
+def test_parts_add_up_to_the_batch(tiny_basis):
+    stream = Stream(tiny_basis, PHANTOM, batch=40, device="cpu")
+    parts, batch = stream.parts(3), stream[3]
+    assert torch.equal(parts.clean, batch.clean)
+    torch.testing.assert_close(parts.batch().measured, batch.measured)
+
+
+def test_an_error_in_a_block_is_raised(tiny_basis, monkeypatch):
+    def fail(*_):
+        raise BasisError("no")
+
+    monkeypatch.setattr("fsl_mrs_dl.synth.dataset.synthesise", fail)
+    with pytest.raises(BasisError):
+        Stream(tiny_basis, PHANTOM, batch=70)[0]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_a_gpu_makes_the_scans_of_the_cpu_but_for_the_noise(tiny_basis, name):
+    pool = pool_of(tiny_basis, (1.0, 2.0))
+    here, there = (Stream(tiny_basis, RECIPES[name], 3, pool, 16, device) for device in ("cpu", "cuda"))
+    one, other, again = here[4], there[4], there[4]
+    assert other.measured.device.type == other.draw.lorentz_hz.device.type == "cuda"
+    assert torch.equal(other.measured, again.measured)
+    moved = other.to("cpu")
+    for field, values in vars(one.draw).items():
+        assert torch.equal(torch.as_tensor(values), torch.as_tensor(getattr(moved.draw, field))), field
+    largest = one.clean.abs().amax((1, 2), keepdim=True)
+    torch.testing.assert_close(moved.clean / largest, one.clean / largest, atol=2e-4, rtol=0)
+    noise, noise_there = ((batch.measured - batch.clean) / largest for batch in (one, moved))
+    assert noise_there.abs().mean() == pytest.approx(float(noise.abs().mean()), rel=0.02)
 
 
 def test_a_batch_moves_whole(tiny_basis):

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from fsl_mrs_dl.basis.basis_set import write_basis
-from fsl_mrs_dl.errors import ConfigError, OutputError
+from fsl_mrs_dl.errors import ConfigError, DataError, OutputError
 from fsl_mrs_dl.synth import store
 from fsl_mrs_dl.synth.dataset import Stream
 from fsl_mrs_dl.synth.priors import PHANTOM, RECIPES
@@ -215,6 +215,16 @@ def test_damaged_files_are_refused(tiny_basis, tmp_path, spoil):
     assert "\n" not in str(caught.value)
     with pytest.raises(ConfigError, match="set.h5 is damaged"):
         write(tiny_basis, path, number=16)
+
+
+def test_damage_found_while_reading_is_one_line(tiny_basis, tmp_path):
+    path = tmp_path / "set.h5"
+    write(tiny_basis, path, number=16)
+    stored = StoredScans(path)
+    os.truncate(path, path.stat().st_size // 2)
+    with pytest.raises(DataError, match="Scans 8 to 15 of .*set.h5 cannot be read") as caught:
+        stored[1]
+    assert "\n" not in str(caught.value)
 
 
 def test_a_file_of_another_format_is_refused(tiny_basis, tmp_path):

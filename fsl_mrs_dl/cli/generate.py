@@ -16,10 +16,12 @@ def add_arguments(parser):
     add("--number", type=int, default=100_000, help="scans of the file (default: %(default)s)")
     add("--batch", type=int, default=256, help="scans made at once, as in training (default: %(default)s)")
     add("--seed", type=int, default=1, help="of the scans (default: %(default)s)")
-    add("--output", help="HDF5 file to write or to continue; with --preview a .png, with --nifti a folder")
-    add("--overwrite", action="store_true", help="replace the picture or folder of --preview or --nifti")
+    add("--output", help="HDF5 file to write or to continue; of --preview and --imperfections a .png, of --nifti a folder")
+    add("--overwrite", action="store_true", help="replace a picture, or the folder of --nifti")
+    add("--device", choices=("auto", "cpu", "gpu"), help="of --benchmark (default: auto)")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--preview", type=int, metavar="N", help="draw the first N scans and their components")
+    what.add_argument("--imperfections", action="store_true", help="draw one scan under each imperfection, as in docs")
     what.add_argument("--nifti", type=int, metavar="N", help="write the first N scans as NIfTI-MRS, with truth.csv")
     what.add_argument("--benchmark", action="store_true", help="print scans per second and each step's share")
 
@@ -36,6 +38,9 @@ def run(args):
     for name in ("number", "batch", "preview", "nifti"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise ConfigError(f"--{name} must be 1 or more, not {getattr(args, name)}.")
+    if args.device and not args.benchmark:
+        raise ConfigError("--device is for --benchmark; scans to keep are made on the CPU, the same everywhere.")
+    device = _device(args.device) if args.benchmark else None
     recipe = _recipe(args)
     basis = read_basis(args.basis or shipped_basis())
     check_basis(basis)
@@ -43,20 +48,32 @@ def run(args):
     pool = read_pool(args.pool) if args.pool else None
     if pool is not None and args.pool_spectrum:
         pool = pool.single(args.pool_spectrum)
-    stream = Stream(basis, recipe, args.seed, pool, args.batch)
+    stream = Stream(basis, recipe, args.seed, pool, args.batch, device)
     if pool is None and recipe.pool_fraction > 0:
         _note(f"without --pool every scan has the one basis set; recipe {recipe.name} is meant for a pool.")
     if args.benchmark:
         from ..synth.benchmark import benchmark_text
 
         print(benchmark_text(stream))
-    elif args.preview:
-        _preview(stream, basis, args)
+    elif args.preview or args.imperfections:
+        _picture(stream, basis, args)
     elif args.nifti:
         _nifti(stream, basis, args)
     else:
         _set(stream, basis, pool, args)
     return 0
+
+
+def _device(name):
+    """Torch device: the GPU where there is one, the CPU, or the one that was asked for."""
+    import torch
+
+    from ..errors import ConfigError
+
+    has_gpu = torch.cuda.is_available()
+    if name == "gpu" and not has_gpu:
+        raise ConfigError("--device gpu needs a GPU that torch can use, and there is none; take cpu or auto.")
+    return "cuda" if has_gpu and name != "cpu" else "cpu"
 
 
 def _recipe(args):
@@ -112,20 +129,25 @@ def _set(stream, basis, pool, args):
     print(f"{path}: {args.number} scans of recipe {stream.recipe.name}, seed {args.seed}")
 
 
-def _preview(stream, basis, args):
-    """Draw the first scans."""
+def _picture(stream, basis, args):
+    """Draw the first scans, or one under each imperfection."""
     from ..errors import OutputError
+    from ..synth.imperfections import imperfections_figure
     from ..synth.preview import preview_figure
 
     path = Path(args.output).expanduser()
     if path.is_dir() or (path.exists() and not args.overwrite):
         raise OutputError(f"The output {path} exists; choose another name, or give --overwrite to replace a file.")
-    figure = preview_figure(stream, basis, args.preview)
+    if args.preview:
+        figure = preview_figure(stream, basis, args.preview)
+        content = f"{args.preview} scans of recipe {stream.recipe.name}"
+    else:
+        figure, content = imperfections_figure(basis, args.seed), "one scan under each imperfection"
     try:
         figure.savefig(path, dpi=110, format="png")
     except OSError as exc:
         raise OutputError(f"{path} cannot be written ({exc.strerror}); choose a file where you may write.") from exc
-    print(f"{path}: {args.preview} scans of recipe {stream.recipe.name}, seed {args.seed}")
+    print(f"{path}: {content}, seed {args.seed}")
 
 
 def _nifti(stream, basis, args):
