@@ -8,7 +8,7 @@ from .dataset import GRID_DWELL_S, GRID_POINTS
 
 SHOWN_PPM = (0.0, 5.5)
 
-COLOURS = {"scan": "black", "metabolites": "tab:blue", "water and baseline": "tab:orange", "noise": "tab:green"}
+COLOURS = {"scan": "black", "metabolites": "tab:blue", "nuisance": "tab:orange", "noise": "tab:green"}
 
 TITLES = {"edit_off": "edit-off", "edit_on": "edit-on", "single": "spectrum"}
 
@@ -21,7 +21,7 @@ def first_scans(stream, number):
         number: how many.
 
     Yields:
-        index of the scan, its FIDs {"scan", "metabolites", "water and baseline", "noise": (condition, point)}
+        index of the scan, its FIDs {"scan", "metabolites", "nuisance", "noise": (condition, point)}
         complex64, and its parameters {name: tensor of the scan}.
     """
     for index in range(number):

@@ -1,0 +1,32 @@
+"""The picture has every imperfection of a recipe, and each of them changes the scan."""
+
+from dataclasses import fields
+
+import numpy as np
+
+from fsl_mrs_dl.synth.dataset import Stream
+from fsl_mrs_dl.synth.imperfections import BEFORE, EXAMPLES, imperfections_figure, recipe_with
+from fsl_mrs_dl.synth.priors import Recipe
+
+
+def test_every_imperfection_has_a_picture_and_changes_the_scan(tiny_basis):
+    plain = Stream(tiny_basis, BEFORE, 1, None, 1)[0].measured
+    for name, values in EXAMPLES:
+        after = Stream(tiny_basis, recipe_with(values), 1, None, 1)[0].measured
+        assert (after - plain).abs().max() > 0.02 * plain.abs().max(), name
+    shown = {field for _, values in EXAMPLES for field in values}
+    ranges = {field.name for field in fields(Recipe) if isinstance(getattr(BEFORE, field.name), tuple)}
+    # Only how strong the others are, or the shape of noise.
+    assert ranges - shown == {"water_hz", "water_tail_width_hz", "lipid_methyl", "mm_width_hz", "noise_betas"}
+
+
+def test_the_picture_has_three_panels_for_each_and_one_for_a_single_spectrum(tiny_basis, single_basis):
+    figure = imperfections_figure(tiny_basis, seed=2)
+    assert len(figure.axes) == 3 * len(EXAMPLES)
+    before, after = (line.get_ydata() for line in figure.axes[0].lines)
+    assert before.max() > 1.5 * after.max() and "lorentz_hz 10" in figure.axes[0].get_title("left")
+    off, on, difference = (cell.lines[1].get_ydata() for cell in figure.axes[:3])
+    np.testing.assert_allclose(on - off, difference, atol=1e-4)
+    assert figure.axes[0].get_xlim()[0] > figure.axes[0].get_xlim()[1]
+    figure = imperfections_figure(single_basis, 1, EXAMPLES[:3])
+    assert len(figure.axes) == 3
