@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from fsl_mrs_dl import axes
+from fsl_mrs_dl.synth.artefacts import truncated
 from fsl_mrs_dl.synth.draws import draw
 from fsl_mrs_dl.synth.exponentials import exponential, exponential_sum
 from fsl_mrs_dl.synth.priors import MOST, PHANTOM, RECIPES, Recipe
@@ -157,3 +158,12 @@ def test_a_batch_equals_one_by_one(name):
     one_clean, one_nuisance, _ = synthesise(basis, alone, recipe, 1.0, DWELL_S, CENTRE_HZ)
     torch.testing.assert_close(clean[4:5], one_clean, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(nuisance[4:5], one_nuisance, atol=1e-5, rtol=1e-5)
+
+
+def test_nothing_looks_at_what_was_drawn():
+    # Tensors of the meta device have no values: a look at one is an error there, and waits on a GPU.
+    recipe = replace(RECIPES["scanner"], mm_09=(0.0, 0.1), mm_30=(0.0, 0.1), lipid=(0.0, 0.1))
+    drawn = draw(recipe, 3, 0, 6, 2, 2).to("meta")
+    clean, nuisance, maximum = synthesise(edited().to("meta"), drawn, recipe, 1.0, DWELL_S, CENTRE_HZ)
+    assert clean.shape == nuisance.shape == (6, 2, 1024) and maximum.shape == (6,)
+    truncated(drawn.truncation, clean, nuisance, clean)

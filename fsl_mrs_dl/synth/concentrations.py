@@ -29,10 +29,10 @@ IN_VIVO_MM = {
     "Scyllo": (0.2, 0.6),
     "Tau": (1.0, 2.0),
 }
-"""Ranges in the healthy adult human brain (mM, about mmol per kg of tissue), rounded outwards, after the tables in
-Govindaraju et al., NMR Biomed 13, 129 (2000), doi 10.1002/1099-1492(200005)13:3<129::AID-NBM619>3.0.CO;2-V, and in
-de Graaf, In Vivo NMR Spectroscopy, 3rd ed. (Wiley, 2019), chapter 2; NAAG with Pouwels and Frahm, NMR Biomed 10, 73
-(1997): 0.6 to 2.7 mM from grey to white matter."""
+"""Approximate ranges in the healthy adult human brain (mM, about mmol per kg of tissue), rounded outwards, after
+Govindaraju et al., NMR Biomed 13, 129 (2000), and de Graaf, In Vivo NMR Spectroscopy, 3rd ed. (Wiley, 2019), chapter
+2; NAAG after Pouwels and Frahm, NMR Biomed 10, 73 (1997): 0.6 to 2.7 mM from grey to white matter. They are priors, no
+reference values."""
 
 
 def draw_concentrations(recipe, source, metabolites, names=()):

@@ -24,9 +24,10 @@ PIVOT_PPM = 3.0
 def metabolite_signal(draw, recipe, basis, dwell_s):
     """Sum of the basis FIDs, each shifted, broadened and edited on its own.
 
-    Editing acts more or less strongly than the basis set says where pulses, B1 or timing differ: the difference of
-    edit-on and edit-off is scaled, globally and for each metabolite (Edden and Barker, Magn Reson Med 58, 1276
-    (2007), doi 10.1002/mrm.21432, on what a voxel's pulses take from it).
+    Editing acts more or less strongly than the basis set says where pulses, B1, frequency or timing differ: the
+    difference of edit-on and edit-off is scaled, globally and for each metabolite (by drift: van der Veen et al.,
+    NMR Biomed 30, e3725 (2017), doi 10.1002/nbm.3725; between scanners: Mikkelsen et al., NeuroImage 159, 32 (2017),
+    doi 10.1016/j.neuroimage.2017.07.021).
 
     Args:
         draw: parameters (`draws.Draw`).
