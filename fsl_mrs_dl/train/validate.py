@@ -21,7 +21,9 @@ def truth_of(batch, config, line, basis_linewidth_hz, scale):
     """
     draw = batch.draw
     lorentz_hz = draw.lorentz_hz - basis_linewidth_hz + draw.metabolite_lorentz_hz.mean(1)
-    values = torch.stack([lorentz_hz, draw.gauss_hz, draw.shift_hz, draw.phase_rad], 1)
+    # Gaussian widths add up in quadrature.
+    gauss_hz = (draw.gauss_hz.square() + draw.metabolite_gauss_hz.square().mean(1)).sqrt()
+    values = torch.stack([lorentz_hz, gauss_hz, draw.shift_hz, draw.phase_rad], 1)
     fractions = draw.concentrations / draw.concentrations.sum(1, keepdim=True).clamp_min(1e-12)
     clean = spectrum_channels(batch.clean, config) / scale[:, None, None]
     return Output(fractions, line.normalise(values), clean)
