@@ -54,21 +54,35 @@ def test_members_follow_their_recorded_parameters(pool):
     assert basis.spectrum("edit_on") == pytest.approx(pool.fids[4, 1])
 
 
+WHOLE = {"calibration": (1, 1), "design": (1, 1)}
+
+
 def test_draws_stay_in_their_ranges_and_are_not_constant():
-    priors = PoolPriors()
+    priors = PoolPriors(**WHOLE)
     drawn = draw_members(priors, tables_of(["GABA"]), 200, seed=1)
     for field in fields(priors):
         value = getattr(priors, field.name)
         if field.name in CHOICES:
             counts = np.bincount(drawn[field.name], minlength=len(value)) / 200
             assert counts == pytest.approx(value, abs=0.12)
-        elif isinstance(value, tuple) and field.name in drawn and field.name not in MOVED:
+        elif isinstance(value, tuple) and field.name in drawn and field.name not in (*MOVED, *WHOLE):
             low, high = value
             assert low <= drawn[field.name].min() < low + 0.1 * (high - low)
             assert high - 0.1 * (high - low) < drawn[field.name].max() <= high
     # Three groups of equivalent protons move together; equal couplings scale together.
     assert drawn["shift_ppm/GABA"].shape == (200, 3)
     assert drawn["t2_s/GABA"].min() >= 0.7 * T2_S["GABA"]
+
+
+def test_a_member_uses_a_share_of_the_ranges_about_the_nominal_values():
+    whole, part = (
+        draw_members(PoolPriors(calibration=(share, share), design=(0, 0)), tables_of(["GABA"]), 50, seed=1)
+        for share in (1, 0.25)
+    )
+    np.testing.assert_allclose(part["b1_scale"] - 1, 0.25 * (whole["b1_scale"] - 1))
+    np.testing.assert_allclose(part["shift_ppm/GABA"], 0.25 * whole["shift_ppm/GABA"])
+    np.testing.assert_allclose(part["j_factor/GABA"] - 1, 0.25 * (whole["j_factor/GABA"] - 1))
+    np.testing.assert_allclose(part["editing_duration_s"], 0.020)
 
 
 MOVED = ("editing_delay_s", "editing_gap_s")

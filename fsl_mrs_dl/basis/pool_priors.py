@@ -26,8 +26,14 @@ CHOICES = {
 PER_METABOLITE = ("shift_jitter_ppm", "j_factor", "t2_factor")
 """Ranges of which every metabolite, or every group of its spins, draws its own value."""
 
+DESIGN = (
+    "edit_off_ppm editing_duration_s editing_cutoff editing_time_bandwidth refocusing_duration_s time_bandwidth "
+    "first_refocusing_s editing_delay_s editing_gap_s slice_centre_ppm slice_thickness_m"
+).split()
+"""Ranges that say how the sequence was made. The others say how well scanner, sample and spin systems meet it."""
+
 SIGNED = ("shift_jitter_ppm", "editing_delay_s", "editing_gap_s", "slice_position_m")
-FROM_ZERO = ("b1_spread",)
+FROM_ZERO = ("b1_spread", "calibration", "design")
 NOMINAL_THICKNESS_M = 0.03
 """Slice thickness to which the region of positions belongs (m): it spans `builders.EXTENT_IN_SLICES` of them."""
 
@@ -80,6 +86,9 @@ class PoolPriors:
         spin_table: weights of `spins.SPIN_TABLES`; their sources stand with the tables.
         relaxation: weights of "none" and "in_vivo": lines broadened by each metabolite's T2 (`relaxation`).
         t2_factor: times each metabolite's T2 of the literature at 3 T.
+        calibration, design: share of the ranges that a member uses, about the values of `fixed`, those of `DESIGN`
+            and the rest: most scanners are near what their basis set supposes, some are not, and one that is off
+            in one thing tends to be off in others.
     """
 
     shift_jitter_ppm: tuple = (-0.025, 0.025)
@@ -114,6 +123,8 @@ class PoolPriors:
     spin_table: tuple = (0.45, 0.35, 0.20)
     relaxation: tuple = (0.4, 0.6)
     t2_factor: tuple = (0.7, 1.5)
+    calibration: tuple = (0.1, 1.0)
+    design: tuple = (0.1, 1.0)
 
     def __post_init__(self):
         for field in fields(self):
@@ -175,8 +186,8 @@ class PoolPriors:
             "slice_thickness_m": (NOMINAL_THICKNESS_M, NOMINAL_THICKNESS_M),
             "editing_time_bandwidth": (1.5, 1.5),
         }
-        zeros = dict.fromkeys((*SIGNED, *FROM_ZERO), (0, 0))
-        ones = dict.fromkeys(("j_factor", "b1_scale", "editing_b1", "refocusing_b1", "t2_factor"), (1, 1))
+        zeros = dict.fromkeys((*SIGNED, "b1_spread"), (0, 0))
+        ones = dict.fromkeys(("j_factor", "b1_scale", "editing_b1", "refocusing_b1", "t2_factor", "calibration", "design"), (1, 1))
         first = {name: (1, *[0] * (len(choices) - 1)) for name, choices in CHOICES.items()}
         return cls(**(centred | zeros | ones | first | settings))
 
@@ -221,25 +232,37 @@ def draw_members(priors, tables, number, seed):
         differ in the number of groups, a member leaves the last ones unused.
     """
     drawn = {}
+    shares = {name: _uniform(getattr(priors, name), _generator(seed, name), number) for name in ("calibration", "design")}
+    drawn |= shares
+    nominal = vars(priors.fixed())
     for field in fields(priors):
         value, generator = getattr(priors, field.name), _generator(seed, field.name)
         if field.name in CHOICES:
             weights = torch.tensor(value, dtype=torch.float64)
             drawn[field.name] = torch.multinomial(weights, number, True, generator=generator).numpy()
-        elif isinstance(value, tuple) and field.name not in PER_METABOLITE:
-            drawn[field.name] = _uniform(value, generator, number)
+        elif isinstance(value, tuple) and field.name not in (*PER_METABOLITE, *shares):
+            share = shares["design" if field.name in DESIGN else "calibration"]
+            middle = np.clip(nominal[field.name][0], *value)
+            drawn[field.name] = _depart(_uniform(value, generator, number), middle, share)
     _separate_pulses(priors, drawn)
     for name in dict.fromkeys(name for systems in tables.values() for name in systems):
         variants = [systems[name] for systems in tables.values() if name in systems]
         shifts = max(sum(len(shift_groups(part)) for part in parts) for parts in variants)
         couplings = max(sum(len(coupling_groups(part)) for part in parts) for parts in variants)
-        for kind, limits, shape in (
-            ("shift_ppm", priors.shift_jitter_ppm, (number, shifts)),
-            ("j_factor", priors.j_factor, (number, couplings)),
-            ("t2_s", np.multiply(priors.t2_factor, T2_S.get(name, T2_UNKNOWN_S)), (number,)),
+        t2_s = T2_S.get(name, T2_UNKNOWN_S)
+        for kind, limits, middle, shape in (
+            ("shift_ppm", priors.shift_jitter_ppm, 0, (number, shifts)),
+            ("j_factor", priors.j_factor, 1, (number, couplings)),
+            ("t2_s", np.multiply(priors.t2_factor, t2_s), t2_s, (number,)),
         ):
-            drawn[f"{kind}/{name}"] = _uniform(limits, _generator(seed, f"{kind}/{name}"), *shape)
+            values = _uniform(limits, _generator(seed, f"{kind}/{name}"), *shape)
+            drawn[f"{kind}/{name}"] = _depart(values, np.clip(middle, *limits), shares["calibration"])
     return drawn
+
+
+def _depart(values, middle, share):
+    """Values (member, ...) brought nearer to a middle, to a share (member,) of their distance."""
+    return middle + (values - middle) * share.reshape(-1, *[1] * (values.ndim - 1))
 
 
 def _generator(seed, name):
