@@ -29,7 +29,7 @@ def test_a_command_is_timed_with_its_processes_and_its_failure_is_said():
 def test_the_grid_is_one_that_is_fitted_and_the_few_are_of_its_mask(single_basis, tmp_path):
     data, mask = simulate_grid(tmp_path, single_basis, (3, 2, 2))
     volume = read_volume(data, mask)
-    assert volume.data.shape == (3, 2, 2, 1024) and len(volume.voxels) == 12 and not volume.mirrored
+    assert (volume.shape, volume.points) == ((3, 2, 2), 1024) and len(volume.voxels) == 12 and not volume.mirrored
     assert few_of(mask, 2, tmp_path / "few.nii.gz") == 12
     assert np.asarray(nib.load(tmp_path / "few.nii.gz").dataobj).sum() == 2
     with pytest.raises(ConfigError, match="more than 12"):

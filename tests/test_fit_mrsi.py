@@ -12,7 +12,9 @@ from nifti_mrs.nifti_mrs import NIFTI_MRS
 from fsl_mrs_dl import axes
 from fsl_mrs_dl.basis.basis_set import write_basis
 from fsl_mrs_dl.cli.main import main
+from fsl_mrs_dl.errors import DataError
 from fsl_mrs_dl.fit.fsl_tables import percent_sd
+from fsl_mrs_dl.fit.imaging import quantify_mrsi
 from fsl_mrs_dl.fit.mrsi import fit_volume
 from fsl_mrs_dl.fit.mrsi_folder import write_mrsi_folder
 from fsl_mrs_dl.fit.quality import measure
@@ -172,11 +174,11 @@ def test_empty_voxels_are_counted_and_named(place, single_model_folder, capsys):
 def test_creatine_is_summed_only_with_phosphocreatine_and_bad_values_become_0(place, tmp_path, single_model_folder):
     volume = read_volume(place / "data.nii.gz", place / "mask.nii.gz")
     quantifier = Quantifier(single_model_folder, place / "basis")
-    fits = fit_volume(volume, quantifier.model, quantifier.basis, tmp_path)
+    fits = fit_volume(volume, quantifier.model, quantifier.basis, tmp_path)["single"]
     fits.parameters[0, 0], fits.parameters[1, 0], fits.parameters[2, 0] = np.nan, -1.0, 1e11
     renamed = replace(fits, names=("Cr", "NAA", "PCr"))
     (tmp_path / "a").mkdir()
-    write_mrsi_folder(tmp_path / "a", volume, renamed, ("NAA",), (), {})
+    write_mrsi_folder(tmp_path / "a", volume, renamed, "single", ("NAA",), (), {})
     image = values(tmp_path / "a/concs/raw/Cr.nii.gz")[tuple(volume.voxels.T)]
     assert (image[:3] == 0).all() and (image[3:] > 0).all()
     percent = values(tmp_path / "a/uncertainties/Cr_sd.nii.gz")[tuple(volume.voxels.T)]
@@ -222,15 +224,21 @@ def only_nan(folder):
 def edited(folder):
     random = np.random.default_rng(0)
     write(folder / "data.nii.gz", random.standard_normal((*SHAPE, 2048, 2)) + 0j, ("DIM_EDIT", None, None))
+    return {"data": folder / "data.nii.gz", "more": ("--edit_order", "off-on")}
+
+
+def coils(folder):
+    write(folder / "data.nii.gz", np.ones((*SHAPE, 2048, 4)) + 0j, ("DIM_COIL", None, None))
     return {"data": folder / "data.nii.gz"}
 
 
 @pytest.mark.parametrize(
     "spoil, word",
-    [(other_shape, "3 x 2 x 1"), (empty_mask, "empty"), (no_mask, "no file"), (only_nan, "finite"), (edited, "edit")],
+    [(other_shape, "3 x 2 x 1"), (empty_mask, "empty"), (no_mask, "no file"), (only_nan, "finite"), (edited, "edit-on"), (coils, "DIM_COIL")],
 )
 def test_bad_input_gets_one_line_and_leaves_nothing(place, tmp_path, single_model_folder, capsys, spoil, word):
-    assert run(place, single_model_folder, **spoil(tmp_path), output=tmp_path / "out") == 2
+    given = spoil(tmp_path)
+    assert run(place, single_model_folder, *given.pop("more", ()), **given, output=tmp_path / "out") == 2
     printed = capsys.readouterr().err
     assert word in printed and printed.count("\n") == 1
     assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".fsl_mrs_dl_*"))
@@ -244,3 +252,80 @@ def test_a_failure_half_way_leaves_nothing(place, tmp_path, single_model_folder,
     with pytest.raises(MemoryError):
         run(place, single_model_folder, output=tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_model_is_found_by_the_basis_set(place, tmp_path, single_model_folder, monkeypatch, capsys):
+    words = ["--data", str(place / "data.nii.gz"), "--mask", str(place / "mask.nii.gz"), "--output", str(tmp_path / "o")]
+    assert main([*words, "--basis", str(place / "basis")]) == 2
+    assert "fsl_mrs_dl train --basis" in capsys.readouterr().err
+    monkeypatch.setenv("FSL_MRS_DL_MODELS", str(single_model_folder.parent))
+    assert main([*words, "--basis", str(place / "basis")]) == 0
+    options = json.loads((tmp_path / "o" / "options.txt").read_text().splitlines()[0])
+    assert options["dl_model"] == "small"
+    capsys.readouterr()
+    assert main([*words, "--overwrite"]) == 2
+    assert "give the basis set of that spectrum with --basis" in capsys.readouterr().err
+
+
+def test_a_mask_elsewhere_in_space_is_warned_of(place, tmp_path, single_model_folder, capsys):
+    mask = np.zeros(SHAPE, np.int16)
+    mask[0, 0, 0] = 1
+    for name, affine, said in (("moved", AFFINE + np.eye(4)[:, ::-1], True), ("placeless", np.eye(4), False)):
+        nib.save(nib.Nifti1Image(mask, affine), tmp_path / f"{name}.nii.gz")
+        assert run(place, single_model_folder, mask=tmp_path / f"{name}.nii.gz", output=tmp_path / name) == 0
+        assert ("different places in space" in capsys.readouterr().out) == said
+
+
+def test_a_voxel_that_cannot_be_fitted_is_empty_and_named(place, tmp_path, single_model_folder, monkeypatch, capsys):
+    from fsl_mrs_dl.fit import mrsi
+
+    solve = mrsi.solve_voigt
+    volume = read_volume(place / "data.nii.gz", place / "mask.nii.gz")
+    bad = volume.fids([2])[0, 0, 0]
+
+    def fail(fids, *others):
+        if (fids[:, 0] == bad).any():
+            raise DataError("no solution")
+        return solve(fids, *others)
+
+    monkeypatch.setattr(mrsi, "solve_voigt", fail)
+    assert run(place, single_model_folder, output=tmp_path / "out") == 0
+    at = tuple(volume.voxels[2].tolist())
+    assert f"1 of 9 voxels could not be fitted and are left empty: {at}" in capsys.readouterr().out
+    maps = {name: values(tmp_path / f"out/{name}.nii.gz") for name in ("concs/raw/Cr", "fit/fit", "fit/residual")}
+    assert not any(image[at].any() for image in maps.values()) and (maps["concs/raw/Cr"] > 0).sum() == 8
+
+    monkeypatch.setattr(mrsi, "solve_voigt", lambda *_: fail(np.full((1, 1), bad)))
+    assert run(place, single_model_folder, output=tmp_path / "none") == 2
+    assert "none of the 9 voxels could be fitted" in capsys.readouterr().err and not (tmp_path / "none").exists()
+
+
+def test_edited_imaging_is_fitted_as_its_voxels_one_by_one(tiny_basis, tiny_model, tmp_path):
+    random = np.random.default_rng(3)
+    shape, t = (2, 2, 1), axes.time_axis(2048, 5e-4)
+    contents = random.uniform(0.3, 1, (*shape, 3))
+    lines = np.exp((2j * np.pi * random.uniform(-3, 3, shape)[..., None] - 3 * np.pi) * t)
+    fids = np.einsum("xyzm,cmp,xyzp->xyzpc", contents, tiny_basis.fids, lines)
+    fids = fids + 0.02 * (random.standard_normal(fids.shape) + 1j * random.standard_normal(fids.shape))
+    write(tmp_path / "data.nii.gz", fids[..., ::-1], ("DIM_EDIT", None, None))  # on, off
+    write_mask(tmp_path / "mask.nii.gz", np.ones(shape))
+    write_basis(tiny_basis, tmp_path / "basis")
+    paths = tmp_path / "data.nii.gz", tmp_path / "mask.nii.gz"
+    said = quantify_mrsi(*paths, tmp_path / "out", tiny_model, tmp_path / "basis", report=True)
+    assert any("on-off" in line for line in said)
+
+    volume = read_volume(*paths)
+    assert volume.conditions == ("edit_off", "edit_on") and volume.fids([0]).shape == (1, 2, 2048)
+    np.testing.assert_allclose(volume.fids([0])[0].T, fids[0, 0, 0], rtol=1e-5, atol=1e-5)
+    result = Quantifier(tiny_model, tmp_path / "basis")(volume.scan(volume.fids([3])[0]))
+    at = tuple(volume.voxels[3])
+    stored = values(tmp_path / "data.nii.gz")
+    for key, data in (("off", stored[..., 1]), ("diff", stored[..., 0] - stored[..., 1])):
+        folder, fit = tmp_path / "out" / key, result.fits[key]
+        for number, name in enumerate(fit.names):
+            assert values(folder / f"concs/raw/{name}.nii.gz")[at] == pytest.approx(fit.concentrations[number], rel=1e-3)
+        parts = [values(folder / f"fit/{name}.nii.gz") for name in ("fit", "residual")]
+        assert np.abs(sum(parts) - data).max() < 1e-5 * np.abs(data).max()
+        image = NIFTI_MRS(str(folder / "fit/fit.nii.gz"), validate_on_creation=True)
+        assert image.shape == (*shape, 2048) and image.dim_tags == [None] * 3
+    assert (tmp_path / "out" / "report.html").is_file() and not (tmp_path / "out" / "concs").exists()

@@ -16,7 +16,7 @@ def add_arguments(parser):
     add("--edit_off", metavar="SCAN", help="edit-off spectrum in a file of its own")
     add("--mask", metavar="MASK", help="voxels to fit where --data is spectroscopic imaging, as for fsl_mrsi")
     add("--output", required=True, metavar="FOLDER", help="folder to make; one a scan in it for several scans")
-    add("--model", default="yae", help="name of a shipped model, or the folder of one (default: %(default)s)")
+    add("--model", help="name of a shipped model, or the folder of one (default: yae; with --mask also by --basis)")
     add("--basis", nargs="+", help="basis set that the model was trained with (default: the shipped one)")
     add("--edit_order", choices=("on-off", "off-on"), help="order of the edit dimension (default: found out)")
     add("--internal_ref", nargs="+", metavar="METAB", help="internal reference (default: Cr+PCr where visible)")
@@ -46,7 +46,7 @@ def run(args):
     check_free(Path(args.output), args.overwrite, inputs)
     host = fit_host.HostSteps(args)
     options = {"internal_ref": args.internal_ref and tuple(args.internal_ref), "ppm_limits": tuple(args.ppmlim)}
-    quantifier = Quantifier(args.model, args.basis, combine=[tuple(names) for names in args.combine], **options)
+    quantifier = Quantifier(args.model or "yae", args.basis, combine=[tuple(names) for names in args.combine], **options)
     if pair or len(args.data) == 1:
         with whole_folder(args.output, args.overwrite) as folder:
             _one(quantifier, host, args, folder)
@@ -60,18 +60,27 @@ def _imaging(args):
     # Threads are spread over the voxels. More of them in numpy's matrix products, which are small, double the time;
     # this is read when numpy is imported for the first time.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    from ..basis.basis_set import read_basis
     from ..errors import ConfigError
     from ..fit.imaging import quantify_mrsi
+    from ..folders import check_free
+    from ..fslmrs.choose import choose_model
 
     if not args.data or len(args.data) != 1:
         raise ConfigError("--mask goes with one file of spectroscopic imaging: give --data SCAN --mask MASK.")
     if args.h2o:
         raise ConfigError("--h2o is for single spectra; water-scaled maps come from fsl_mrsi --algo dl --h2o.")
+    if not args.ppmlim[0] < args.ppmlim[1]:
+        raise ConfigError(f"--ppmlim takes LOW and HIGH in ppm, not {args.ppmlim[0]:g} and {args.ppmlim[1]:g}.")
+    check_free(Path(args.output), args.overwrite, [*args.data, args.mask, *(args.basis or ()), args.model])
+    basis = read_basis(args.basis) if args.basis and not args.model else None
+    one_spectrum = basis is not None and len(basis.conditions) == 1
+    model = choose_model(None, basis) if one_spectrum else args.model or "yae"
     said = quantify_mrsi(
-        args.data[0], args.mask, args.output, args.model, args.basis,
+        args.data[0], args.mask, args.output, model, args.basis,
         internal_ref=args.internal_ref and tuple(args.internal_ref),
         combine=[tuple(names) for names in args.combine], ppm_limits=tuple(args.ppmlim),
-        report=args.report, overwrite=args.overwrite, progress=True,
+        report=args.report, overwrite=args.overwrite, progress=True, edit_order=args.edit_order,
     )  # fmt: skip
     print("\n  ".join(said))
     print(f"Results are in {args.output}")

@@ -10,6 +10,7 @@ from .mrsi_folder import write_mrsi_folder
 from .plots import fit_summary
 from .quantify import Quantifier
 from .report import write_report
+from .result import SPECTRA
 from .volume import read_volume
 from .voigt import PPM_LIMITS
 
@@ -17,14 +18,17 @@ from .voigt import PPM_LIMITS
 def quantify_mrsi(
     data, mask, output, model, basis,
     internal_ref=None, combine=(), ppm_limits=PPM_LIMITS, report=False, overwrite=False, progress=False,
+    edit_order=None,
 ):  # fmt: skip
     """Fit the voxels of a mask and write the maps as FSL-MRS's fsl_mrsi does, whole or not at all.
 
+    Edited imaging, with a model of both conditions, gives a folder off and a folder diff, each with these maps.
+
     Args:
-        data: NIfTI-MRS file of shape (x, y, z, point).
+        data: NIfTI-MRS file of shape (x, y, z, point), or with an edit dimension of two beside it.
         mask: NIfTI image on its grid, other than 0 where a voxel is to be fitted.
         output: folder to make.
-        model: name or folder of a model of one condition.
+        model: name or folder of a model of the conditions of the data, or a TrainedModel.
         basis: basis set that it was trained with, as `basis.basis_set.read_basis` takes it.
         internal_ref: metabolites of the internal reference, None for FSL-MRS's where the mean spectrum shows it.
         combine: tuples of metabolites to add up; Cr+PCr comes by itself.
@@ -32,6 +36,7 @@ def quantify_mrsi(
         report: whether to write report.html, on the mean spectrum of the mask.
         overwrite: whether an existing folder is replaced.
         progress: show a progress bar.
+        edit_order: as `scan.read_scan`.
 
     Returns:
         Lines of text on what was found and left out.
@@ -41,30 +46,55 @@ def quantify_mrsi(
     """
     check_free(Path(output), overwrite)
     quantifier = Quantifier(model, basis, internal_ref=internal_ref, combine=combine, ppm_limits=ppm_limits)
-    conditions = quantifier.model.config.conditions
-    if len(conditions) != 1:
-        raise ModelError(
-            f"The model {quantifier.model.name} takes {' and '.join(conditions)} of a scan together, imaging is fitted "
-            "one spectrum at a time: give the model of one spectrum with --model, and its basis set with --basis."
-        )
-    volume = read_volume(data, mask)
+    volume = read_volume(data, mask, edit_order)
+    _check_conditions(quantifier.model, volume)
     average = quantifier(volume.average())
-    content = average.contents["single"]
     with whole_folder(output, overwrite) as folder:
-        fits = fit_volume(volume, quantifier.model, quantifier.basis, folder, ppm_limits, progress)
-        options = {
-            "data": str(data), "mask": str(mask), "output": Path(output).name, "algo": "dl", "model": str(model),
-            "combine": [list(names) for names in content.combine] or None, "internal_ref": list(content.internal_ref),
-            "ppmlim": list(ppm_limits), "baseline": "poly, 2", "metab_groups": 0, "report": report,
-            "voxels_fitted": len(volume.voxels), "voxels_empty": volume.empty.tolist(), **average.record,
-        }  # fmt: skip
-        write_mrsi_folder(folder, volume, fits, content.internal_ref, content.combine, options)
-        fit_summary(average.first_fit, folder / "fit_avg.png", average.scan.name)
+        found = fit_volume(volume, quantifier.model, quantifier.basis, folder, ppm_limits, progress)
+        failed = volume.voxels[next(iter(found.values())).failed]
+        for key, fits in found.items():
+            content = average.contents[key]
+            options = {
+                "data": str(data), "mask": str(mask), "output": Path(output).name, "algo": "dl",
+                "model": quantifier.model.name, "combine": [list(names) for names in content.combine] or None,
+                "internal_ref": list(content.internal_ref), "ppmlim": list(ppm_limits), "baseline": "poly, 2",
+                "metab_groups": 0, "report": report, "dl_spectrum": SPECTRA[key],
+                "voxels_fitted": len(volume.voxels) - len(failed),
+                "voxels_empty": [*volume.empty.tolist(), *failed.tolist()], **average.record,
+            }  # fmt: skip
+            part = folder / key if volume.edited else folder
+            part.mkdir(exist_ok=True)
+            write_mrsi_folder(part, volume, fits, SPECTRA[key], content.internal_ref, content.combine, options)
+            label = f", {SPECTRA[key].replace('_', '-')}" if volume.edited else ""
+            fit_summary(average.fits[key], part / "fit_avg.png", average.scan.name + label)
         if report:
             write_report(folder / "report.html", average)
-    uncertain = int(fits.uncertain.sum())
-    count = len(volume.voxels)
-    said = (f"{volume.name}: {count} voxels fitted by fsl_mrs_dl {__version__}.", *average.scan.notes)
+    return _said(volume, next(iter(found.values())), average)
+
+
+def _check_conditions(model, volume):
+    """Refuse a model of other conditions than those of the data."""
+    wanted = model.config.conditions
+    if len(wanted) == 2 and not volume.edited:
+        raise ModelError(
+            f"The model {model.name} takes {' and '.join(wanted)} of a voxel together, {volume.name} holds one spectrum "
+            "a voxel: give the basis set of that spectrum with --basis, and the model that was trained with it is "
+            "found; or name one with --model."
+        )
+    if len(wanted) == 1 and volume.edited:
+        raise ModelError(
+            f"The model {model.name} takes one spectrum, {volume.name} holds edit-off and edit-on: take a model of "
+            "both, such as yae, or one spectrum with mrs_tools split."
+        )
+
+
+def _said(volume, fits, average):
+    """Lines of text on what was found and left out."""
+    count, failed, uncertain = len(volume.voxels), volume.voxels[fits.failed], int(fits.uncertain.sum())
+    said = (f"{volume.name}: {count - len(failed)} voxels fitted by fsl_mrs_dl {__version__}.", *average.scan.notes)
+    if len(failed):
+        names = ", ".join(f"({x}, {y}, {z})" for x, y, z in failed.tolist())
+        said += (f"Warning: {len(failed)} of {count} voxels could not be fitted and are left empty: {names}.",)
     if uncertain:
         said += (f"Warning: reference and phase are uncertain in {uncertain} of {count} voxels.",)
     return said

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..axes import REFERENCE_PPM
+from ..errors import DataError
 from ..threads import one_torch_thread
 from .basis_grid import on_grid
 from .predict import BatchPredictor
 from .quality import measure
+from .result import FOLDERS, SPECTRA
 from .voigt import (
     GAUSS_HZ_PER_SIGMA,
     PPM_LIMITS,
@@ -39,6 +41,7 @@ class VoxelFits:
         fit, baseline: (voxel, point) complex64 FIDs of the whole model and of its baseline, as the data are stored;
             they lie in scratch files.
         uncertain: (voxel,) bool, where the alignment warned.
+        failed: (voxel,) bool, where the fit has no solution; all values are 0 there.
     """
 
     names: tuple
@@ -49,6 +52,23 @@ class VoxelFits:
     fit: np.ndarray
     baseline: np.ndarray
     uncertain: np.ndarray
+    failed: np.ndarray
+
+    @classmethod
+    def empty(cls, names, count, points, folder):
+        """Fits of a number of voxels and points that are yet to be made; large arrays lie in a folder."""
+        metabolites = len(names)
+        return cls(
+            names=names,
+            parameters=np.zeros((count, len(parameter_names(names)))),
+            variances=np.zeros((count, metabolites, metabolites)),
+            snr=np.zeros((count, metabolites)),
+            fwhm_hz=np.zeros((count, metabolites)),
+            fit=_scratch_array((count, points), folder),
+            baseline=_scratch_array((count, points), folder),
+            uncertain=np.zeros(count, dtype=bool),
+            failed=np.zeros(count, dtype=bool),
+        )
 
     @property
     def raw(self):
@@ -78,32 +98,23 @@ def fit_volume(volume, model, basis, scratch, ppm_limits=PPM_LIMITS, progress=Fa
 
     Args:
         volume: Volume.
-        model: TrainedModel of one condition.
+        model: TrainedModel of its conditions.
         basis: BasisSet that it was trained with.
         scratch: folder for temporary files, which are removed with the arrays that they hold.
         ppm_limits: range of the fit (ppm).
         progress: show a progress bar.
 
     Returns:
-        VoxelFits.
+        VoxelFits of each spectrum that is written, "off" and "diff", or "single".
 
     Raises:
-        DataError, ModelError, BasisError: volume, model and basis set do not belong together.
+        DataError, ModelError, BasisError: volume, model and basis set do not belong together, or no voxel can be fitted.
     """
     from tqdm import tqdm
 
     work = _Work(volume, model, basis, ppm_limits)
-    count, metabolites = len(volume.voxels), len(work.names)
-    fits = VoxelFits(
-        names=work.names,
-        parameters=np.zeros((count, len(parameter_names(work.names)))),
-        variances=np.zeros((count, metabolites, metabolites)),
-        snr=np.zeros((count, metabolites)),
-        fwhm_hz=np.zeros((count, metabolites)),
-        fit=_scratch_array((count, volume.points), scratch),
-        baseline=_scratch_array((count, volume.points), scratch),
-        uncertain=np.zeros(count, dtype=bool),
-    )
+    count = len(volume.voxels)
+    fits = {key: VoxelFits.empty(work.names, count, volume.points, scratch) for key in work.spectra}
     chunks = [slice(at, min(at + CHUNK, count)) for at in range(0, count, CHUNK)]
     with one_torch_thread(), tqdm(total=count, desc="voxels", unit="voxel", disable=not progress, leave=False) as bar:
         pool = ThreadPoolExecutor(_cores())
@@ -112,6 +123,8 @@ def fit_volume(volume, model, basis, scratch, ppm_limits=PPM_LIMITS, progress=Fa
                 bar.update(job.result())
         finally:
             pool.shutdown(cancel_futures=True)
+    if next(iter(fits.values())).failed.all():
+        raise DataError(f"{volume.name}: none of the {count} voxels could be fitted: check the scale of the data.")
     return fits
 
 
@@ -124,32 +137,51 @@ class _Work:
         predicted = model.config.metabolites
         self.names = tuple(sorted(predicted))
         self._order = [predicted.index(name) for name in self.names]
-        self._basis_fids = on_grid(basis.keep(self.names), like).spectrum("single")
+        self.spectra = FOLDERS[:2] if volume.edited else FOLDERS[2:]
+        resampled = on_grid(basis.keep(self.names), like)
+        self._basis_fids = {key: resampled.spectrum(SPECTRA[key]) for key in self.spectra}
         self._volume, self._ppm_limits, self._basis_centre_hz = volume, ppm_limits, basis.centre_hz
         grid = volume.points, volume.dwell_s
         self._window = fit_window(*grid, volume.centre_hz, ppm_limits)
         self._ppm = REFERENCE_PPM + frequency_axis(*grid) / volume.centre_hz * 1e6
 
     def run(self, chunk, fits):
-        """Fit the voxels of a slice into VoxelFits; returns their number."""
+        """Fit the voxels of a slice into the VoxelFits of each spectrum; returns their number."""
+        count = chunk.stop - chunk.start
+        try:
+            self._run(chunk, fits)
+        except DataError:  # of one of the voxels, which must not take the others with it
+            if count > 1:
+                return sum(self.run(slice(row, row + 1), fits) for row in range(chunk.start, chunk.stop))
+            for one in fits.values():
+                one.failed[chunk] = True
+        return count
+
+    def _run(self, chunk, fits):
         volume = self._volume
         fids = volume.fids(chunk)
-        found, notes = self._predict(fids[:, None])
+        found, notes = self._predict(fids)
         line = nonlinear_parameters(found, volume.dwell_s, volume.centre_hz, self._basis_centre_hz)
         relative = found.concentrations[:, self._order]
-        kind = volume.dwell_s, volume.centre_hz, self._ppm_limits
-        solution = solve_voigt(fids, self._basis_fids, relative, line, *kind)
+        solved = {}
+        for key in self.spectra:
+            target = volume.of(fids, SPECTRA[key])
+            kind = volume.dwell_s, volume.centre_hz, self._ppm_limits
+            solution = solve_voigt(target, self._basis_fids[key], relative, line, *kind)
+            widths_hz = line[:, 0] / np.pi, line[:, 1] * GAUSS_HZ_PER_SIGMA
+            quality = measure(
+                target, solution.metabolite_fids, *widths_hz, self._ppm, self._window, volume.dwell_s, like_host=True
+            )
+            solved[key] = solution, quality
         count = len(self.names)
-        widths_hz = line[:, 0] / np.pi, line[:, 1] * GAUSS_HZ_PER_SIGMA
-        fits.snr[chunk], fits.fwhm_hz[chunk] = measure(
-            fids, solution.metabolite_fids, *widths_hz, self._ppm, self._window, volume.dwell_s, like_host=True
-        )
-        fits.parameters[chunk] = solution.parameters
-        fits.variances[chunk] = solution.covariance[:, :count, :count]
-        fits.fit[chunk] = volume.turn(solution.metabolite_fids.sum(1) + solution.baseline)
-        fits.baseline[chunk] = volume.turn(solution.baseline)
-        fits.uncertain[chunk] = [bool(note) for note in notes]
-        return len(fids)
+        for key, (solution, quality) in solved.items():
+            one = fits[key]
+            one.snr[chunk], one.fwhm_hz[chunk] = quality
+            one.parameters[chunk] = solution.parameters
+            one.variances[chunk] = solution.covariance[:, :count, :count]
+            one.fit[chunk] = volume.turn(solution.metabolite_fids.sum(1) + solution.baseline)
+            one.baseline[chunk] = volume.turn(solution.baseline)
+            one.uncertain[chunk] = [bool(note) for note in notes]
 
 
 def _cores():

@@ -9,6 +9,7 @@ import nibabel
 import numpy as np
 
 from .fsl_tables import ALWAYS_COMBINED, percent_sd
+from .nifti_input import MRS_EXTENSION
 from .voigt import parameter_names
 
 _SMALLEST, _LARGEST = 1e-10, 1e10
@@ -24,13 +25,14 @@ def combined_names(names, combine):
     return sums + [tuple(members) for members in combine if tuple(members) not in sums]
 
 
-def write_mrsi_folder(folder, volume, fits, reference, combine, options):
+def write_mrsi_folder(folder, volume, fits, spectrum, reference, combine, options):
     """Write concs, uncertainties, qc, nuisance, fit, misc and options.txt.
 
     Args:
         folder: Path that exists.
         volume: Volume.
-        fits: VoxelFits of it.
+        fits: VoxelFits of one of its spectra.
+        spectrum: that one, as of `Volume.of`.
         reference: metabolites whose sum is the internal reference.
         combine: tuples of metabolites to add up.
         options: dictionary for options.txt.
@@ -54,7 +56,7 @@ def write_mrsi_folder(folder, volume, fits, reference, combine, options):
             _write_map(folder / (template.format(label) + ".nii.gz"), volume, _clean(column))
     for label, column in {**fits.nuisance, "shift_group0": fits.shift_ppm(volume.centre_hz)}.items():
         _write_map(folder / f"nuisance/{label}.nii.gz", volume, column)
-    _write_fids(folder / "fit", volume, fits)
+    _write_fids(folder / "fit", volume, fits, spectrum)
     _write_misc(folder / "misc", fits.names, sums)
     lines = [f"{key}: {value}" for key, value in options.items()]
     lines = [json.dumps(options), "--------", *lines]
@@ -78,19 +80,21 @@ def _clean(values):
 def _write_map(path, volume, values):
     """NIfTI-1 file of (voxel,) values as float64, 0 outside the fitted voxels."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    image = np.zeros(volume.data.shape[:3])
+    image = np.zeros(volume.shape)
     image[tuple(volume.voxels.T)] = values
     nibabel.save(nibabel.Nifti1Image(image, volume.affine), path)
 
 
-def _write_fids(folder, volume, fits):
+def _write_fids(folder, volume, fits, spectrum):
     """fit, baseline and residual, so that fit + residual is the data."""
     folder.mkdir()
 
     parts = {
         "fit": lambda points: fits.fit[:, points],
         "baseline": lambda points: fits.baseline[:, points],
-        "residual": lambda points: volume.stored(points=points) - fits.fit[:, points],
+        "residual": lambda points: np.where(
+            fits.failed[:, None], 0, volume.of(volume.stored(points=points), spectrum) - fits.fit[:, points]
+        ),
     }
     with ThreadPoolExecutor(len(parts)) as pool:
         jobs = [pool.submit(_write_nifti_mrs, folder / f"{name}.nii.gz", volume, part) for name, part in parts.items()]
@@ -106,9 +110,9 @@ def _write_nifti_mrs(path, volume, values):
         volume: Volume.
         values: function of a slice of points that returns (voxel, point).
     """
-    header = volume.header.copy()
+    header = _of_one_spectrum(volume.header)
     header.set_data_dtype(np.complex64)
-    header.set_data_shape(volume.data.shape)
+    header.set_data_shape((*volume.shape, volume.points))
     header.set_slope_inter(1, 0)
     header["vox_offset"] = 0  # found anew for the extension
     kind = np.dtype(np.complex64).newbyteorder(header.endianness)
@@ -121,10 +125,24 @@ def _write_nifti_mrs(path, volume, values):
         file.write(gzip.compress(start.getvalue().ljust(int(header["vox_offset"]), b"\0")))
         for first in range(0, volume.points, _POINTS_AT_ONCE):
             points = slice(first, min(first + _POINTS_AT_ONCE, volume.points))
-            block = np.zeros((*volume.data.shape[:3], points.stop - first), kind, order="F")
+            block = np.zeros((*volume.shape, points.stop - first), kind, order="F")
             block[tuple(volume.voxels.T)] = values(points)
             file.write(gzip.compress(block.tobytes(order="F")))
         file.write(gzip.flush())
+
+
+def _of_one_spectrum(header):
+    """Copy of a NIfTI header whose NIfTI-MRS extension names no higher dimensions."""
+    header = header.copy()
+    for place, extension in enumerate(header.extensions):
+        if extension.get_code() == MRS_EXTENSION:
+            fields = json.loads(extension.get_content())
+            kept = {key: value for key, value in fields.items() if not key.startswith("dim_")}
+            if kept == fields:
+                continue
+            content = json.dumps(kept).encode()
+            header.extensions[place] = nibabel.nifti1.Nifti1Extension(MRS_EXTENSION, content)
+    return header
 
 
 def _write_misc(folder, names, sums):

@@ -3,7 +3,7 @@
 from os import PathLike
 
 from ..basis.basis_set import SUBFOLDERS, read_basis, shipped_basis
-from ..model.checkpoint import load_model
+from ..model.checkpoint import TrainedModel, load_model
 from .predict import check_basis_fits, predict_prepared, prepare
 from .result import make_result
 from .scan import Scan, read_scan, scan_from_nifti
@@ -14,7 +14,7 @@ class Quantifier:
     """A model and its basis set, loaded once for any number of scans.
 
     Args:
-        model: name of a shipped model, or the folder of one.
+        model: name of a shipped model, the folder of one, or a TrainedModel.
         basis: basis set, as `basis.basis_set.read_basis` takes it; the shipped one where None.
         internal_ref, combine, ppm_limits: as `result.make_result`.
 
@@ -23,7 +23,7 @@ class Quantifier:
     """
 
     def __init__(self, model="yae", basis=None, internal_ref=None, combine=(), ppm_limits=PPM_LIMITS):
-        self.model = load_model(model)
+        self.model = model if isinstance(model, TrainedModel) else load_model(model)
         self.basis = basis_for(self.model, basis)
         check_basis_fits(self.model, self.basis)
         self.options = {"internal_ref": internal_ref, "combine": combine, "ppm_limits": ppm_limits}

@@ -3,12 +3,9 @@
 This module is loaded with FSL-MRS, so it imports nothing else before a fit is asked for.
 """
 
-import contextlib
 import functools
 import inspect
-import threading
-
-_ONE_AT_A_TIME = threading.Lock()
+import sys
 
 
 def is_dl(method):
@@ -48,6 +45,56 @@ def with_dl_summary(svs_methods_summary):
 
     summary.fsl_mrs_dl = True
     return summary
+
+
+def with_usable_voxels(MRSI):
+    """FSL-MRS's class of imaging data; where its command fits with dl, voxels without a signal are left out.
+
+    They would make the mean NaN that the command fits first, or end it when their turn comes. Fits with other
+    algorithms are left alone.
+    """
+    mean = MRSI.mrs_from_average
+
+    @functools.wraps(mean)
+    def mrs_from_average(self):
+        if asked_for_dl(sys.argv):
+            leave_out_empty(self)
+        return mean(self)
+
+    MRSI.mrs_from_average = mrs_from_average
+    MRSI.fsl_mrs_dl = True
+    return MRSI
+
+
+def asked_for_dl(words):
+    """Whether the words of a command of FSL-MRS hold --algo dl, in any of its forms."""
+    pairs = [*zip(words, words[1:]), *(word.split("=", 1) for word in words if "=" in word)]
+    return any(option == "--algo" and is_dl(value) for option, value in pairs)
+
+
+def leave_out_empty(mrsi):
+    """Take voxels without a usable FID out of the mask of an MRSI object, and say which.
+
+    Raises:
+        DataError: none is left.
+    """
+    import numpy as np
+
+    from ..errors import DataError
+    from ..fit.volume import about_empty
+
+    mask = np.array(mrsi.mask, dtype=bool)
+    places = np.argwhere(mask)
+    usable = np.array([np.isfinite(fid).all() and fid.any() for fid in (mrsi.data[tuple(at)] for at in places)])
+    if not usable.any():
+        raise DataError(
+            f"None of the {len(places)} voxels of the mask holds a finite FID that is not zero; check mask and data."
+        )
+    if not usable.all():
+        mask[tuple(places[~usable].T)] = False
+        mrsi.set_mask(mask)
+        mrsi.num_masked_voxels = int(mask.sum())
+        print(about_empty(places[~usable], len(places)), file=sys.stderr)
 
 
 def fit_dl(mrs, method, ppmlim, baseline, baseline_order, metab_groups, model):
@@ -95,24 +142,12 @@ def _predict(network, mrs, basis):
     import warnings
 
     from ..fit.predict import predict_prepared, prepare
+    from ..threads import one_torch_thread
     from .convert import scan_of
 
     prepared = prepare(network, scan_of(mrs), basis)
-    for note in prepared.notes:
+    with one_torch_thread():
+        prediction = predict_prepared(network, prepared)
+    for note in (*prepared.notes, *prediction.notes):
         warnings.warn(note, stacklevel=2)
-    with _one_thread():
-        return predict_prepared(network, prepared)
-
-
-@contextlib.contextmanager
-def _one_thread():
-    """Run torch on one thread, as suits one spectrum, and gives the same digits in a worker as outside it."""
-    import torch
-
-    with _ONE_AT_A_TIME:
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
+    return prediction

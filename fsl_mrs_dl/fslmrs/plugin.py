@@ -1,8 +1,8 @@
 """The hook that makes the algorithm 'dl' known to FSL-MRS, whenever FSL-MRS is imported.
 
-FSL-MRS has no plug-in mechanism, so this waits on `sys.meta_path` until one of two of its modules is loaded
-and then wraps a function of it: `fit_FSLModel`, through which everything in FSL-MRS fits, and the text on
-methods of its report. Nothing is imported before. `fsl_mrs_dl` installs it when it is imported, the start-up line of
+FSL-MRS has no plug-in mechanism, so this waits on `sys.meta_path` until one of three of its modules is loaded
+and then wraps something of it: `fit_FSLModel`, through which everything in FSL-MRS fits, the text on methods of its
+report, and the mean over the voxels of imaging, with which its command fsl_mrsi begins. Nothing is imported before. `fsl_mrs_dl` installs it when it is imported, the start-up line of
 `start_line` when FSL-MRS is.
 """
 
@@ -11,8 +11,9 @@ import sys
 HOOKS = {
     "fsl_mrs.utils.fitting": ("fit_FSLModel", "with_dl"),
     "fsl_mrs.utils.report": ("svs_methods_summary", "with_dl_summary"),
+    "fsl_mrs.core.mrsi": ("MRSI", "with_usable_voxels"),
 }
-"""Module of FSL-MRS -> (its function, what wraps it: a function of `algorithm`)."""
+"""Module of FSL-MRS -> (its function or class, what wraps it: a function of `algorithm`)."""
 
 COPIES = {"fsl_mrs.utils.fitting": ("fsl_mrs.core.mrs",)}
 """Module of FSL-MRS -> others that may hold its function by value."""
