@@ -7,7 +7,7 @@ from .feed import Source
 
 
 KEPT_SCANS = 4096
-"""Scans of a part that are kept in memory, because errors are measured on them after every pass."""
+"""Held-out scans that are kept in memory, because errors are measured on them after every pass."""
 
 
 class Part:
@@ -16,10 +16,11 @@ class Part:
     Args:
         stream: synth.dataset.Stream.
         numbers: of its batches.
+        keep: how many scans are kept in memory once they are made.
     """
 
-    def __init__(self, stream, numbers):
-        self.stream, self.numbers, self.kept = stream, tuple(numbers), {}
+    def __init__(self, stream, numbers, keep=0):
+        self.stream, self.numbers, self.keep, self.kept = stream, tuple(numbers), keep, {}
         self.batch, self.seed, self.recipe = stream.batch, stream.seed, stream.recipe
 
     def __len__(self):
@@ -31,7 +32,7 @@ class Part:
         if number in self.kept:
             return self.kept[number]
         batch = self.stream[number]
-        if len(self.kept) * self.batch < KEPT_SCANS:
+        if len(self.kept) * self.batch < self.keep:
             self.kept[number] = batch
         return batch
 
@@ -74,4 +75,4 @@ class FoldSource(Source):
     def held_out(self, place, device):
         """The batches held out, whichever place is asked for."""
         kept = range(self.fold, self.batches, self.folds)
-        return Part(self.stream(self.recipe, self.seed, device, self.pool), kept)
+        return Part(self.stream(self.recipe, self.seed, device, self.pool), kept, KEPT_SCANS)
