@@ -21,7 +21,7 @@ def add_arguments(parser):
     add("--device", choices=("auto", "cpu", "gpu"), help="of --benchmark (default: auto)")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--preview", type=int, metavar="N", help="draw the first N scans and their components")
-    what.add_argument("--imperfections", action="store_true", help="draw one scan under each imperfection, as in docs")
+    what.add_argument("--imperfections", action="store_true", help="draw one scan under each imperfection there is")
     what.add_argument("--nifti", type=int, metavar="N", help="write the first N scans as NIfTI-MRS, with truth.csv")
     what.add_argument("--benchmark", action="store_true", help="print scans per second and each step's share")
 
@@ -49,7 +49,7 @@ def run(args):
     if pool is not None and args.pool_spectrum:
         pool = pool.single(args.pool_spectrum)
     stream = Stream(basis, recipe, args.seed, pool, args.batch, device)
-    if pool is None and recipe.pool_fraction > 0:
+    if pool is None and recipe.pool_fraction > 0 and not args.imperfections:
         _note(f"without --pool every scan has the one basis set; recipe {recipe.name} is meant for a pool.")
     if args.benchmark:
         from ..synth.benchmark import benchmark_text

@@ -25,9 +25,9 @@ def metabolite_signal(draw, recipe, basis, dwell_s):
     """Sum of the basis FIDs, each shifted, broadened and edited on its own.
 
     Editing acts more or less strongly than the basis set says where pulses, B1, frequency or timing differ: the
-    difference of edit-on and edit-off is scaled, globally and for each metabolite (by drift: van der Veen et al.,
-    NMR Biomed 30, e3725 (2017), doi 10.1002/nbm.3725; between scanners: Mikkelsen et al., NeuroImage 159, 32 (2017),
-    doi 10.1016/j.neuroimage.2017.07.021).
+    difference of edit-on and edit-off is scaled, globally and for each metabolite (20 % less by the profiles of
+    slices: Kaiser et al., Magn Reson Med 58, 813 (2007), doi 10.1002/mrm.21407; by drift: van der Veen et al., NMR
+    Biomed 30, e3725 (2017), doi 10.1002/nbm.3725).
 
     Args:
         draw: parameters (`draws.Draw`).
