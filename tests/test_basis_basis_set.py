@@ -312,13 +312,29 @@ def test_check_accepts_a_good_set_in_any_length_and_bandwidth():
     check_basis(edited().keep(("Cr",)).resample(DWELL_S, 1024))
 
 
+def test_check_takes_a_strong_line_that_is_not_the_highest():
+    """As displaced slices at few positions make it: the CH2 of creatine above its CH3."""
+    times = time_axis(POINTS, DWELL_S)
+
+    def creatine(ch3_ppm, ch3):
+        lines = [(ch3_ppm, ch3), (3.91, 1.0)]
+        turns = [height * np.exp(2j * np.pi * ppm_to_hz(ppm, CENTRE_HZ) * times) for ppm, height in lines]
+        fids = (sum(turns) * np.exp(-np.pi * 2.0 * times))[None, None]
+        return BasisSet(fids, ("single",), ("Cr",), DWELL_S, CENTRE_HZ, 2.0)
+
+    check_basis(creatine(3.03, 0.8))
+    for wrong in (creatine(3.13, 0.8), creatine(3.03, 0.1)):
+        with pytest.raises(BasisError, match="check its frequency reference"):
+            check_basis(wrong)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"fids": edited().fids.conj()}, "conjugate"),
         ({"fids": edited().fids[::-1]}, "swapped"),
         ({"fids": edited().fids[[0, 0]]}, "same"),
-        ({"names": ("NAA", "GABA", "Cr")}, "NAA in a basis stands at 2.01 ppm, here at 3.03 ppm"),
+        ({"names": ("NAA", "GABA", "Cr")}, "NAA in a basis has a strong line at 2.01 ppm; .* highest stands at 3.03"),
         ({"names": ("GABA", "Cr", "NAA")}, "GABA|Cr"),
         ({"names": ("Ala", "Asp", "GABA"), "fids": edited().fids * np.exp(500j * time_axis(POINTS, DWELL_S))}, "GABA"),
         ({"centre_hz": 123.2}, "MHz"),

@@ -127,6 +127,50 @@ def test_missing_fields_are_named(field):
         Sequence.from_json(fields, "file.json")
 
 
+def test_a_phase_cycle_survives_json():
+    fields = FIELDS | {"PhaseCycle": [[], [[0.0, 0.5], [1.5, -0.5]]]}
+    sequence = Sequence.from_json(fields)
+    assert [block.cycle for block in sequence.blocks] == [(), ((0.0, 0.5), (1.5, -0.5))]
+    assert Sequence.from_json(sequence.to_json()).blocks[1].cycle == ((0.0, 0.5), (1.5, -0.5))
+    with pytest.raises(BasisError, match="phase cycle's step needs 2"):
+        Sequence.from_json(FIELDS | {"PhaseCycle": [[], [[0.0]]]})
+
+
+def with_file(tmp_path, **rf):
+    """Path of a description whose second pulse stands in a file of its own."""
+    fields = copy.deepcopy(FIELDS)
+    fields["RF"][1] = {"time": 0.004, "grad": [0, 2, 0], **rf}
+    path = tmp_path / "sequence.json"
+    path.write_text(json.dumps(fields))
+    return path
+
+
+def test_a_pulse_in_a_file_is_read_from_beside_the_description(tmp_path):
+    (tmp_path / "demo.pta").write_text("PULSENAME: demo\n1.0 0.0 ; (0)\n2.0 0.0 ; (1)\n1.0 0.0 ; (2)\n")
+    (tmp_path / "demo.txt").write_text("1 0\n2 0\n1 0\n")
+    turned = read_sequence(with_file(tmp_path, file="demo.pta", flipAngle=np.pi)).blocks[1].pulse
+    assert 2 * np.pi * sum(turned.amplitude_hz) * 0.004 / 3 == pytest.approx(np.pi)
+    for peak in ({"file": "demo.pta"}, {"file": "demo.txt", "phaseUnit": "deg"}):
+        pulse = read_sequence(with_file(tmp_path, peak=3.0, ampScale=2.0, **peak)).blocks[1].pulse
+        assert pulse.amplitude_hz == pytest.approx(np.array([3e-6, 6e-6, 3e-6]) * GAMMA)
+
+
+@pytest.mark.parametrize(
+    ("rf", "message"),
+    [
+        ({"file": "../demo.pta", "flipAngle": 3.0}, "named without folder"),
+        ({"file": "none.pta", "flipAngle": 3.0}, "Cannot read the pulse"),
+        ({"file": "demo.pta"}, "either a flip angle or a peak"),
+    ],
+)
+def test_files_of_pulses_are_checked(tmp_path, rf, message):
+    path = with_file(tmp_path, **rf)
+    with pytest.raises(BasisError, match=f"sequence.json: .*{message}"):
+        read_sequence(path)
+    with pytest.raises(BasisError, match="named without folder"):
+        Sequence.from_json(json.loads(path.read_text()))
+
+
 def test_unreadable_files_are_refused(tmp_path):
     with pytest.raises(BasisError, match="cannot be read as a sequence description"):
         read_sequence(tmp_path / "none.json")

@@ -1,12 +1,14 @@
 """fsl_mrs_dl simulate: the folders that it writes, by their values, and the input that it refuses."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from fsl_mrs_dl.axes import fid_to_spectrum, ppm_axis
 from fsl_mrs_dl.basis.basis_set import check_basis, read_basis, shipped_basis
+from fsl_mrs_dl.basis.builders import megapress_pair
 from fsl_mrs_dl.basis.sequence import read_sequence
 from fsl_mrs_dl.cli.main import main
 from fsl_mrs_dl.errors import ConfigError
@@ -177,3 +179,13 @@ def test_fsl_mrs_reads_the_shipped_set_with_lines_in_place():
         if folder != "diff":
             shown = ppm_axis(4096, 2.5e-4, basis.centre_hz)[np.argmax(np.abs(fid_to_spectrum(wide)))]
             assert shown == pytest.approx(3.03, abs=0.01)
+
+
+def test_a_phase_cycle_is_not_for_the_simulator_of_fsl_mrs():
+    from fsl_mrs_dl.cli.simulate import _check_for_fsl
+
+    plain = megapress_pair(positions=2)
+    _check_for_fsl(plain)
+    blocks = (replace(plain[0].blocks[0], cycle=((0.0, 1.0),)), *plain[0].blocks[1:])
+    with pytest.raises(ConfigError, match="PhaseCycle"):
+        _check_for_fsl([replace(plain[0], blocks=blocks)])

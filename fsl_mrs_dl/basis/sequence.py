@@ -13,6 +13,7 @@ import numpy as np
 from ..axes import GYROMAGNETIC_HZ_PER_T, REFERENCE_PPM
 from ..config import read_json
 from ..errors import BasisError
+from .pulse_files import read_pulse
 from .pulses import Pulse
 
 _TESLA = {"T": 1.0, "MT": 1e-3, "UT": 1e-6}
@@ -192,12 +193,17 @@ class Sequence:
         }
 
     @classmethod
-    def from_json(cls, fields, source="the sequence description"):
+    def from_json(cls, fields, source="the sequence description", folder=None):
         """Read a description.
+
+        A pulse may stand in a file of its own beside the description, which is this project's addition: "file"
+        in place of "amp" and "phase", with "flipAngle" (rad) or "peak" (in RFUnits), and "phaseUnit" ("rad" or
+        "deg") unless it is a .pta file.
 
         Args:
             fields: dict as FSL-MRS's JSON holds it; of a basis file, its sequence.
             source: where it came from, for errors.
+            folder: where files of pulses are looked for; None refuses them.
 
         Raises:
             BasisError: a field is missing, has the wrong length or an unknown unit.
@@ -207,7 +213,7 @@ class Sequence:
         if "RF" not in fields and isinstance(fields.get("seq"), dict):
             fields = fields["seq"]
         try:
-            return _read_fields(cls, fields)
+            return _read_fields(cls, fields, folder)
         except KeyError as exc:
             raise BasisError(f"{source} has no field {exc}; a sequence description needs it.") from exc
         except (TypeError, ValueError, OverflowError) as exc:
@@ -216,7 +222,7 @@ class Sequence:
 
 def read_sequence(path):
     """Read a sequence description (or the one inside a simulated basis file) from JSON."""
-    return Sequence.from_json(read_json(path, "a sequence description", BasisError), str(path))
+    return Sequence.from_json(read_json(path, "a sequence description", BasisError), str(path), Path(path).parent)
 
 
 def write_sequence(sequence, path):
@@ -224,7 +230,7 @@ def write_sequence(sequence, path):
     Path(path).write_text(json.dumps(sequence.to_json(), indent=1) + "\n", encoding="utf-8")
 
 
-def _read_fields(cls, fields):
+def _read_fields(cls, fields, folder):
     nucleus = fields.get("Nucleus", "1H")
     gamma = GYROMAGNETIC_HZ_PER_T.get(nucleus, 1.0)
     rf_hz = _unit("RFUnits", fields.get("RFUnits", "Hz"), {"HZ": 1.0} | {k: v * gamma for k, v in _TESLA.items()})
@@ -241,11 +247,7 @@ def _read_fields(cls, fields):
             raise ValueError(f"{name} needs one entry for each of the {len(pulses)} RF blocks, not {len(values)}.")
     blocks = [
         Block(
-            pulse=Pulse(
-                rf_hz * float(rf.get("ampScale", 1.0)) * np.atleast_1d(np.asarray(rf["amp"], dtype=float)),
-                np.atleast_1d(np.asarray(rf["phase"], dtype=float)),
-                float(rf["time"]),
-            ),
+            pulse=_read_waveform(rf, rf_hz, folder),
             delay_s=float(delay),
             frequency_offset_hz=float(rf.get("frequencyOffset", 0.0)),
             phase_offset_rad=float(rf.get("phaseOffset", 0.0)),
@@ -270,6 +272,26 @@ def _read_fields(cls, fields):
         resolution=tuple(fields["resolution"]),
         blocks=tuple(blocks),
     )
+
+
+def _read_waveform(rf, rf_hz, folder):
+    """Pulse of one RF block, whose own numbers or file hold it."""
+    scale, duration_s = float(rf.get("ampScale", 1.0)), float(rf["time"])
+    if "file" not in rf:
+        amplitude, phase = (np.atleast_1d(np.asarray(rf[name], dtype=float)) for name in ("amp", "phase"))
+        return Pulse(rf_hz * scale * amplitude, phase, duration_s)
+    name = str(rf["file"])
+    if folder is None or Path(name).name != name:
+        raise BasisError(f"A pulse's file stands beside its sequence description, named without folder, not {name}.")
+    flip_rad, peak = rf.get("flipAngle"), rf.get("peak")
+    pulse = read_pulse(
+        folder / name,
+        duration_s,
+        flip_rad=None if flip_rad is None else float(flip_rad),
+        peak_hz=None if peak is None else rf_hz * float(peak),
+        phase_unit=rf.get("phaseUnit"),
+    )
+    return pulse.scaled(scale)
 
 
 def _receiver(fields, name):

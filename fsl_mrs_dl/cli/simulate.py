@@ -78,6 +78,8 @@ def run(args):
     _check_engine(args)
     args.device = _device(args.device)
     sequences = sequences_of(args)
+    if args.engine == "fsl":
+        _check_for_fsl(sequences)
     priors = _pool_priors(args) if args.pool is not None else None
     with whole_folder(args.output, args.overwrite) as folder:
         basis = _simulated(sequences, args)
@@ -129,6 +131,14 @@ def _check_engine(args):
         require_simulator()
         if args.pool is not None:
             raise ConfigError("--pool is made by --engine torch only; leave out --engine fsl or --pool.")
+
+
+def _check_for_fsl(sequences):
+    """Raise ConfigError for a sequence that FSL-MRS's simulator would take for another one."""
+    from ..errors import ConfigError
+
+    if any(block.cycle for sequence in sequences for block in sequence.blocks):
+        raise ConfigError("--engine fsl knows no PhaseCycle; leave out --engine fsl or use CoherenceFilter.")
 
 
 def _device(name):
