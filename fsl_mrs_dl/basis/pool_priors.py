@@ -187,7 +187,8 @@ class PoolPriors:
             "editing_time_bandwidth": (1.5, 1.5),
         }
         zeros = dict.fromkeys((*SIGNED, "b1_spread"), (0, 0))
-        ones = dict.fromkeys(("j_factor", "b1_scale", "editing_b1", "refocusing_b1", "t2_factor", "calibration", "design"), (1, 1))
+        factors = ("j_factor", "b1_scale", "editing_b1", "refocusing_b1", "t2_factor", "calibration", "design")
+        ones = dict.fromkeys(factors, (1, 1))
         first = {name: (1, *[0] * (len(choices) - 1)) for name, choices in CHOICES.items()}
         return cls(**(centred | zeros | ones | first | settings))
 
@@ -232,7 +233,8 @@ def draw_members(priors, tables, number, seed):
         differ in the number of groups, a member leaves the last ones unused.
     """
     drawn = {}
-    shares = {name: _uniform(getattr(priors, name), _generator(seed, name), number) for name in ("calibration", "design")}
+    shares = ("calibration", "design")
+    shares = {name: _uniform(getattr(priors, name), _generator(seed, name), number) for name in shares}
     drawn |= shares
     nominal = vars(priors.fixed())
     for field in fields(priors):

@@ -34,6 +34,12 @@ Govindaraju et al., NMR Biomed 13, 129 (2000), and de Graaf, In Vivo NMR Spectro
 2; NAAG after Pouwels and Frahm, NMR Biomed 10, 73 (1997): 0.6 to 2.7 mM from grey to white matter. They are priors, no
 reference values."""
 
+SOBOL_POINTS = 16384
+"""Scans of one scrambled Sobol sequence; the next ones take another scrambling."""
+
+SOBOL_STEP = 1_000_003
+"""Distance of the seeds of two such sequences."""
+
 
 def draw_concentrations(recipe, source, metabolites, names=()):
     """Concentrations of a batch of scans.
@@ -50,8 +56,11 @@ def draw_concentrations(recipe, source, metabolites, names=()):
     Raises:
         ConfigError: the kind needs a metabolite that is not there, or has no range for one that is.
     """
-    engine = torch.quasirandom.SobolEngine(metabolites, scramble=True, seed=source.stream_seed)
-    unit = engine.fast_forward(source.index * source.batch).draw(source.batch)
+    # Going to a far place of the sequence takes as long as drawing all before it: long streams take several.
+    batches = max(1, SOBOL_POINTS // source.batch)
+    sequence, place = divmod(source.index, batches)
+    engine = torch.quasirandom.SobolEngine(metabolites, scramble=True, seed=source.stream_seed + sequence * SOBOL_STEP)
+    unit = engine.fast_forward(place * source.batch).draw(source.batch)
     kept = None
     if recipe.concentrations == "dirichlet":
         # Gamma values by their quantiles; the least double keeps tiny ones from all being 0.
