@@ -4,7 +4,7 @@ Times between pulses run from centre to centre. Slices are selected along z (exc
 (refocusing). A gradient is the pulse's bandwidth over gamma times the slice thickness; an ideal pulse selects nothing.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -33,34 +33,55 @@ def default_refocusing():
     return slr(0.005, np.pi, time_bandwidth=5.75, passband_ripple=0.02, stopband_ripple=0.02, points=100)
 
 
-def megapress(slice_ppm=3.0, **options):
+@dataclass(frozen=True)
+class Setup:
+    """What every builder needs to know of the scanner; builders take these as keyword arguments.
+
+    Attributes:
+        b0_t: static field (T).
+        slice_thickness_m, positions: thickness of all slices (m), positions along every selected axis.
+        slice_ppm: frequency of excitation and refocusing (ppm).
+        points, bandwidth_hz, linewidth_hz: receiver, with the Lorentzian linewidth of every line (Hz).
+    """
+
+    b0_t: float = 2.894
+    slice_thickness_m: float = 0.03
+    positions: int = 8
+    slice_ppm: float = 3.0
+    points: int = 2048
+    bandwidth_hz: float = 2000.0
+    linewidth_hz: float = 1.0
+
+    def __post_init__(self):
+        if not (self.slice_thickness_m > 0 and self.positions >= 1):
+            raise BasisError(
+                f"A slice needs a thickness above 0 m and positions, not {self.slice_thickness_m} m and "
+                f"{self.positions}."
+            )
+
+
+def megapress(**options):
     """MEGA-PRESS whose singlet at slice_ppm is upright in edit-off.
 
     Args:
-        slice_ppm, options: of `megapress_pair`.
+        options: of `megapress_pair`.
 
     Returns:
         (off, on), Sequences named edit_off and edit_on with the same receiver phase.
     """
-    return upright(megapress_pair(slice_ppm=slice_ppm, **options), slice_ppm)
+    return upright(megapress_pair(**options), options.get("slice_ppm", Setup.slice_ppm))
 
 
 def megapress_pair(
     te_s=0.068,
-    b0_t=2.894,
     edit_on_ppm=1.9,
     edit_off_ppm=7.4,
     editing=None,
     refocusing=None,
     excitation=None,
-    slice_thickness_m=0.03,
-    positions=8,
-    slice_ppm=3.0,
     first_refocusing_s=0.005,
     editing_intervals_s=None,
-    points=2048,
-    bandwidth_hz=2000.0,
-    linewidth_hz=1.0,
+    **setup,
 ):
     """MEGA-PRESS: excitation, refocusing, editing, refocusing, editing.
 
@@ -68,16 +89,13 @@ def megapress_pair(
 
     Args:
         te_s: echo time (s).
-        b0_t: static field (T).
         edit_on_ppm, edit_off_ppm: frequency of the editing pulses in the two conditions (ppm).
         editing: editing Pulse; `default_editing` when None.
         refocusing: refocusing Pulse; `default_refocusing` when None, `pulses.ideal(numpy.pi)` for no slices.
         excitation: excitation Pulse; an ideal 90 degrees when None.
-        slice_thickness_m, positions: thickness of all slices (m), positions along every selected axis.
-        slice_ppm: frequency of excitation and refocusing (ppm).
         first_refocusing_s: time from excitation to the first refocusing pulse (s).
         editing_intervals_s: times from either refocusing pulse to the editing pulse after it (s); te / 4 when None.
-        points, bandwidth_hz, linewidth_hz: receiver, with the Lorentzian linewidth of every line (Hz).
+        setup: fields of `Setup`.
 
     Returns:
         (off, on), Sequences named edit_off and edit_on with receiver phase 0.
@@ -85,6 +103,7 @@ def megapress_pair(
     Raises:
         BasisError: the pulses do not fit in the echo time.
     """
+    setup = Setup(**setup)
     editing = default_editing() if editing is None else editing
     refocusing = default_refocusing() if refocusing is None else refocusing
     excitation = ideal(np.pi / 2) if excitation is None else excitation
@@ -93,33 +112,20 @@ def megapress_pair(
     return tuple(
         _assemble(
             name,
-            f"MEGA-PRESS, TE {te_s * 1e3:g} ms, editing at {edit_ppm:g} ppm, slices at {slice_ppm:g} ppm",
+            f"MEGA-PRESS, TE {te_s * 1e3:g} ms, editing at {edit_ppm:g} ppm, slices at {setup.slice_ppm:g} ppm",
             (excitation, refocusing, editing, refocusing, editing),
             (*np.cumsum([0, first_refocusing_s, after[0], te_s / 2 - after[0], after[1]]), te_s),
-            (slice_ppm, slice_ppm, edit_ppm, slice_ppm, edit_ppm),
+            (setup.slice_ppm, setup.slice_ppm, edit_ppm, setup.slice_ppm, edit_ppm),
             ((_offset_span_hz(excitation), 2), (span_hz, 0), (0, 0), (span_hz, 1), (0, 0)),
             MEGAPRESS_COHERENCES,
-            (slice_thickness_m, positions),
-            {"b0_t": b0_t, "points": points, "bandwidth_hz": bandwidth_hz, "linewidth_hz": linewidth_hz},
+            setup,
         )
         for name, edit_ppm in (("edit_off", edit_off_ppm), ("edit_on", edit_on_ppm))
     )
 
 
-def press(
-    te_s=0.030,
-    te1_s=None,
-    b0_t=2.894,
-    refocusing=None,
-    excitation=None,
-    slice_thickness_m=0.03,
-    positions=8,
-    slice_ppm=3.0,
-    points=2048,
-    bandwidth_hz=2000.0,
-    linewidth_hz=1.0,
-):
-    """PRESS: excitation and two refocusing pulses; arguments as in `megapress`.
+def press(te_s=0.030, te1_s=None, refocusing=None, excitation=None, **setup):
+    """PRESS: excitation and two refocusing pulses; other arguments as in `megapress_pair`.
 
     Args:
         te1_s: first echo time (s), half of te_s when None; the second is the rest.
@@ -127,37 +133,26 @@ def press(
     Returns:
         Sequence named press, a singlet at slice_ppm upright.
     """
+    setup = Setup(**setup)
     te1_s = te_s / 2 if te1_s is None else te1_s
     refocusing = default_refocusing() if refocusing is None else refocusing
     excitation = ideal(np.pi / 2) if excitation is None else excitation
     span_hz = _offset_span_hz(refocusing)
     sequence = _assemble(
         "press",
-        f"PRESS, TE {te_s * 1e3:g} ms (first echo {te1_s * 1e3:g} ms), slices at {slice_ppm:g} ppm",
+        f"PRESS, TE {te_s * 1e3:g} ms (first echo {te1_s * 1e3:g} ms), slices at {setup.slice_ppm:g} ppm",
         (excitation, refocusing, refocusing),
         (0, te1_s / 2, te1_s / 2 + te_s / 2, te_s),
-        (slice_ppm,) * 3,
+        (setup.slice_ppm,) * 3,
         ((_offset_span_hz(excitation), 2), (span_hz, 0), (span_hz, 1)),
         PRESS_COHERENCES,
-        (slice_thickness_m, positions),
-        {"b0_t": b0_t, "points": points, "bandwidth_hz": bandwidth_hz, "linewidth_hz": linewidth_hz},
+        setup,
     )
-    return upright([sequence], slice_ppm)[0]
+    return upright([sequence], setup.slice_ppm)[0]
 
 
-def steam(
-    te_s=0.011,
-    tm_s=0.032,
-    b0_t=2.894,
-    excitation=None,
-    slice_thickness_m=0.03,
-    positions=8,
-    slice_ppm=3.0,
-    points=2048,
-    bandwidth_hz=2000.0,
-    linewidth_hz=1.0,
-):
-    """STEAM: three 90-degree pulses te / 2, tm and te / 2 apart; other arguments as in `megapress`.
+def steam(te_s=0.011, tm_s=0.032, excitation=None, **setup):
+    """STEAM: three 90-degree pulses te / 2, tm and te / 2 apart; other arguments as in `megapress_pair`.
 
     Args:
         tm_s: mixing time (s).
@@ -166,19 +161,19 @@ def steam(
     Returns:
         Sequence named steam, a singlet at slice_ppm upright (its amplitude is half at most).
     """
+    setup = Setup(**setup)
     if excitation is None:
         excitation = slr(0.0026, np.pi / 2, 6.0, points=100, name="slr excitation")
     span_hz = _offset_span_hz(excitation)
     sequence = _assemble(
         "steam",
-        f"STEAM, TE {te_s * 1e3:g} ms, TM {tm_s * 1e3:g} ms, slices at {slice_ppm:g} ppm",
+        f"STEAM, TE {te_s * 1e3:g} ms, TM {tm_s * 1e3:g} ms, slices at {setup.slice_ppm:g} ppm",
         (excitation,) * 3,
         (0, te_s / 2, te_s / 2 + tm_s, te_s + tm_s),
-        (slice_ppm,) * 3,
+        (setup.slice_ppm,) * 3,
         tuple((span_hz, axis) for axis in (2, 0, 1)),
         STEAM_COHERENCES,
-        (slice_thickness_m, positions),
-        {"b0_t": b0_t, "points": points, "bandwidth_hz": bandwidth_hz, "linewidth_hz": linewidth_hz},
+        setup,
     )
     # Magnetisation lies across the field in the first half of the second pulse and the second half of the third.
     first, second, third = sequence.blocks
@@ -189,7 +184,7 @@ def steam(
         replace(third, rephase_area_ts_per_m=_rephase(third)),
     )
     sequence = replace(sequence, blocks=blocks)
-    return upright([sequence], slice_ppm)[0]
+    return upright([sequence], setup.slice_ppm)[0]
 
 
 def upright(sequences, shift_ppm):
@@ -222,14 +217,12 @@ def _offset_span_hz(pulse):
     return 0.0 if is_ideal(pulse) else bandwidth_hz(pulse)
 
 
-def _assemble(name, description, pulses, times_s, shifts_ppm, slices, coherences, space, receiver):
+def _assemble(name, description, pulses, times_s, shifts_ppm, slices, coherences, setup):
     """A Sequence of pulses centred at times_s[:-1] and received from times_s[-1] on."""
-    thickness_m, positions = space
-    if not (thickness_m > 0 and positions >= 1):
-        raise BasisError(f"A slice needs a thickness above 0 m and positions, not {thickness_m} m and {positions}.")
+    thickness_m, positions = setup.slice_thickness_m, setup.positions
     gamma = GYROMAGNETIC_HZ_PER_T["1H"]
     half = [pulse.duration_s / 2 for pulse in pulses] + [0.0]
-    centre_mhz = receiver["b0_t"] * gamma * 1e-6
+    centre_mhz = setup.b0_t * gamma * 1e-6
     extent, resolution, blocks = [(0.0, 0.0)] * 3, [1, 1, 1], []
     for index, (pulse, (span_hz, axis), order) in enumerate(zip(pulses, slices, coherences, strict=True)):
         delay_s = times_s[index + 1] - times_s[index] - half[index] - half[index + 1]
@@ -254,7 +247,15 @@ def _assemble(name, description, pulses, times_s, shifts_ppm, slices, coherences
         )
         blocks.append(replace(block, rephase_area_ts_per_m=_rephase(block)) if index == 0 else block)
     return Sequence(
-        name=name, description=description, blocks=blocks, extent_m=extent, resolution=resolution, **receiver
+        name=name,
+        description=description,
+        b0_t=setup.b0_t,
+        blocks=blocks,
+        points=setup.points,
+        bandwidth_hz=setup.bandwidth_hz,
+        linewidth_hz=setup.linewidth_hz,
+        extent_m=extent,
+        resolution=resolution,
     )
 
 
