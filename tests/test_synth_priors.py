@@ -151,6 +151,9 @@ def test_numbers_and_magnitudes_are_bounded():
     for name, pair in {"lorentz_hz": (0.0, 1e9), "truncation": (0.0, 1.0), "mm_edited": (0.0, 1.1)}.items():
         with pytest.raises(ConfigError, match=f"{name} must be an ascending pair within"):
             Recipe("bad", **{name: pair})
+    for name in ("eddy_time_s", "echo_width_s", "lipid_width_hz", "mm_width_hz", "water_tail_width_hz"):
+        with pytest.raises(ConfigError, match=f"{name} must be above 0 .at least 1e-06"):
+            Recipe("bad", **{name: (1e-40, 1.0)})
     with pytest.raises(ConfigError, match="echo must be an ascending pair"):
         Recipe("bad", echo=(-0.1, 0.1))
     with pytest.raises(ConfigError, match="spline_knots must be 0, or 2"):

@@ -44,7 +44,7 @@ def assert_same(path, other):
         assert np.asarray(values).tobytes() == np.asarray(second[name]).tobytes(), name
 
 
-@pytest.mark.parametrize("recipe", ["phantom", "published", "single-gg", "multi-gg"])
+@pytest.mark.parametrize("recipe", ["phantom", "published", "scanner", "single-gg", "multi-gg"])
 def test_a_file_gives_the_batches_of_the_stream(tiny_basis, tmp_path, recipe):
     pool = pool_of(tiny_basis, (1.0, 2.0))
     stream = write(tiny_basis, tmp_path / "set.h5", RECIPES[recipe], number=20, pool=pool)

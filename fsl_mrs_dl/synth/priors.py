@@ -21,6 +21,9 @@ CONCENTRATION_KINDS = ("sobol", "dirichlet", "fixed", "invivo")
 LARGEST = 1e6
 """Largest magnitude of a value of a recipe: what single precision can take to any power that is needed."""
 
+SMALLEST = 1e-6
+"""Smallest time or width that something is divided by (s, Hz)."""
+
 MOST = {"baseline_components": 32, "water_tail_components": 16, "spline_knots": 128, "transients": 128}
 """Largest numbers of components: recipes are files from elsewhere."""
 
@@ -180,8 +183,10 @@ class Recipe:
                 low = -LARGEST if field.name in SIGNED else 0.0
                 check_range(f"Recipe {self.name}: {field.name}", value, low, high.get(field.name, LARGEST))
         for name in POSITIVE:
-            if getattr(self, name)[0] <= 0:
-                raise ConfigError(f"Recipe {self.name}: {name} must be above 0, not {getattr(self, name)}.")
+            if getattr(self, name)[0] < SMALLEST:
+                raise ConfigError(
+                    f"Recipe {self.name}: {name} must be above 0 (at least {SMALLEST:g}), not {getattr(self, name)}."
+                )
         for name in ("pool_fraction", "clean_fraction", "absent_fraction"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"Recipe {self.name}: {name} must be in [0, 1], not {getattr(self, name)}.")
