@@ -13,6 +13,7 @@ from fsl_mrs_dl.train.loop import Hardware, as_narrow, line_scale, model_config,
 from fsl_mrs_dl.train.plan import TrainConfig
 from fsl_mrs_dl.train.work_folder import WorkFolder
 
+CPU = torch.device("cpu")
 SMALL = YaeConfig(encoder=(32,), decoder=(32,), quantifier=32)
 
 
@@ -63,26 +64,32 @@ def test_a_loss_that_is_no_number_stops_the_training_and_keeps_the_checkpoint(ti
     assert all(torch.isfinite(one).all() for one in last["network"].values())
 
 
-def test_steps_and_devices_take_different_scans(tiny_basis):
+def feed_source(tiny_basis, batch):
+    """Configuration and training scans made 256 at once."""
     config = model_config("yae", tiny_basis, PUBLISHED, SMALL)
-    scans = Source(tiny_basis, PUBLISHED, None, 3, 8).training(torch.device("cpu"))
-    feeds = [FreshFeed(scans, config, torch.device("cpu"), rank, 2) for rank in (0, 1)]
-    seen = [feed(step, 0)[1].fractions for step in (0, 1) for feed in feeds]
-    wanted = [scans[index].draw.concentrations for index in range(4)]
-    for found, drawn in zip(seen, wanted):
-        torch.testing.assert_close(found, drawn / drawn.sum(1, keepdim=True))
+    return config, Source(tiny_basis, PUBLISHED, None, 3, batch).training(CPU)
+
+
+def test_steps_and_devices_take_different_scans(tiny_basis):
+    config, scans = feed_source(tiny_basis, 128)
+    feeds = [FreshFeed(scans, 128, config, CPU, rank, 2) for rank in (0, 1)]
+    seen = torch.cat([feed(step, 0)[1].fractions for feed in feeds for step in range(4)])
+    drawn = torch.cat([scans[index].draw.concentrations for index in (0, 2, 1, 3)])
+    torch.testing.assert_close(seen, drawn / drawn.sum(1, keepdim=True))
 
 
 def test_passes_see_every_scan_once_in_a_new_order(tiny_basis):
-    config = model_config("yae", tiny_basis, PUBLISHED, SMALL)
-    scans = Source(tiny_basis, PUBLISHED, None, 3, 8).training(torch.device("cpu"))
-    feed = KeptFeed(scans, 35, config, torch.device("cpu"), seed=5)
-    epochs = [torch.cat([feed(4 * epoch + step, epoch)[0] for step in range(4)]) for epoch in (0, 1)]
-    assert feed.steps == 4 and not torch.equal(*epochs)
-    sums = [one.sum((1, 2)).sort().values for one in epochs]
+    config, scans = feed_source(tiny_basis, 32)
+    feed = KeptFeed(scans, 300, 32, config, CPU, seed=5)
+    epochs = [torch.cat([feed(9 * epoch + step, epoch)[0] for step in range(9)]) for epoch in (0, 1)]
+    assert feed.steps == 9 and not torch.equal(*epochs)
+    sums = [one.double().square().sum((1, 2)).sort().values for one in epochs]
     torch.testing.assert_close(*sums)
-    again = KeptFeed(scans, 35, config, torch.device("cpu"), seed=5)(5, 1)[0]
-    assert torch.equal(again, epochs[1][8:16])
+    assert len(sums[0].unique()) == 288
+    again = KeptFeed(scans, 300, 32, config, CPU, seed=5)(10, 1)[0]
+    assert torch.equal(again, epochs[1][32:64])
+    second = [KeptFeed(scans, 300, 32, config, CPU, seed=5, rank=rank, world=2)(0, 0)[0] for rank in (0, 1)]
+    assert torch.equal(torch.cat(second), epochs[0][:64])
 
 
 def test_a_training_by_time_ends_in_time_with_a_small_learning_rate(tiny_basis, tmp_path):

@@ -45,7 +45,8 @@ def training_speed(preset, basis, recipe, pool, device, batch=None, autocast=Non
     options = from_dict(network_classes(preset.network)[1], preset.options)
     config = model_config(preset.network, basis, recipe, options)
     network = build_network(config, options).to(device).train()
-    feed = FreshFeed(Source(basis, recipe, pool, plan.seed, plan.batch).training(device), config, device)
+    scans = Source(basis, recipe, pool, plan.seed, plan.batch).training(device)
+    feed = FreshFeed(scans, plan.batch, config, device)
     optimiser = torch.optim.AdamW(network.parameters(), plan.learning_rate, fused=device.type == "cuda")
     steps, first, begin = 0, 0, None
     while begin is None or time.perf_counter() - begin < seconds:

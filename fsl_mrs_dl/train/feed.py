@@ -15,6 +15,9 @@ from .validate import truth_of
 HELD_OUT_SEED_STEP = 7919
 """Validation and test streams take the training seed plus this and twice this: never the same scans."""
 
+SCANS_AT_ONCE = {"cpu": 256, "cuda": 4096}
+"""How many scans are made at once where a step takes fewer: a GPU makes thousands in the time of a few."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -37,17 +40,19 @@ class Source:
     stored: object = None
 
     def training(self, device):
-        """The training scans: batches by number."""
-        return self.stored or self.stream(self.recipe, self.seed, device, self.pool)
+        """The training scans by number of batch; a batch is one of the plan's, or several of them joined."""
+        if self.stored is not None:
+            return self.stored
+        joined = max(1, SCANS_AT_ONCE[device.type] // self.batch)
+        return self.stream(self.recipe, self.seed, device, self.pool, joined * self.batch)
 
     def held_out(self, place, device):
         """Scans never trained on: 1 for validation after each epoch, 2 for the final errors."""
         return self.stream(self.recipe, self.seed + place * HELD_OUT_SEED_STEP, device, self.pool)
 
-    def stream(self, recipe, seed, device, pool=None):
+    def stream(self, recipe, seed, device, pool=None, batch=None):
         """A stream of another recipe of the same basis set, made on a device."""
-        placed = {} if device.type == "cpu" else {"device": device}
-        return Stream(self.basis, recipe, seed, pool, self.batch, **placed)
+        return Stream(self.basis, recipe, seed, pool, batch or max(self.batch, SCANS_AT_ONCE["cpu"]), device)
 
 
 def seed_of(*numbers):
@@ -67,19 +72,26 @@ class FreshFeed:
     """New scans for every step.
 
     Args:
-        scans: Stream or StoredScans.
+        scans: Stream or StoredScans, whose batches hold one or more of `batch` scans.
+        batch: scans of a step.
         config: ModelConfig.
         device: torch device.
-        rank, world: number of this process and how many there are; each takes other batches.
+        rank, world: number of this process and how many there are; each takes other scans.
     """
 
-    def __init__(self, scans, config, device, rank=0, world=1):
-        self.scans, self.config, self.device = scans, config, device
+    def __init__(self, scans, batch, config, device, rank=0, world=1):
+        self.scans, self.batch, self.config, self.device = scans, batch, config, device
         self.rank, self.world = rank, world
+        self.joined = scans.batch // batch
+        self.number, self.made = None, None
 
     def __call__(self, step, epoch):
         """Input and truth of a step, counted over the whole training."""
-        return fed(self.scans[step * self.world + self.rank], self.config, self.device)
+        number = step // self.joined * self.world + self.rank
+        if number != self.number:
+            self.number, self.made = number, fed(self.scans[number], self.config, self.device)
+        first = step % self.joined * self.batch
+        return rows_of(*self.made, slice(first, first + self.batch))
 
 
 class KeptFeed:
@@ -87,7 +99,8 @@ class KeptFeed:
 
     Args:
         scans: Stream or StoredScans.
-        number: how many of its scans; whole batches are taken.
+        number: how many of its scans; less what does not fill a step.
+        batch: scans of a step.
         config: ModelConfig.
         device: torch device.
         seed: of the order.
@@ -98,31 +111,23 @@ class KeptFeed:
         ConfigError: they do not fit into the device's memory.
     """
 
-    def __init__(self, scans, number, config, device, seed, with_clean=True, rank=0, world=1):
-        self.batch, self.seed, self.rank, self.world = scans.batch, seed, rank, world
-        number -= number % scans.batch
-        channels, _ = first = fed(scans[0], config, device)
-        needed = number * channels[0].numel() * 4 * (1 + with_clean)
-        free = free_bytes(device)
+    def __init__(self, scans, number, batch, config, device, seed, with_clean=True, rank=0, world=1):
+        self.batch, self.seed, self.rank, self.world = batch, seed, rank, world
+        number -= number % batch
+        self.steps = number // (batch * world)
+        first = fed(scans[0], config, device)
+        needed, free = number * first[0][0].numel() * 4 * (1 + with_clean), free_bytes(device)
         if needed > 0.9 * free:
             raise ConfigError(
                 f"{number} scans that are seen again and again take {needed / 1e9:.1f} GB, but {free / 1e9:.1f} GB are "
                 "free: lower --number, or leave --passes out to train on new scans."
             )
-        shape = (number, *channels.shape[1:])
-        self.channels = torch.empty(shape, device=device)
-        self.clean = torch.empty(shape, device=device) if with_clean else None
-        fractions, lines = [], []
-        for index in range(number // scans.batch):
-            channels, truth = first if index == 0 else fed(scans[index], config, device)
-            rows = slice(index * scans.batch, (index + 1) * scans.batch)
-            self.channels[rows] = channels
-            if with_clean:
-                self.clean[rows] = truth.clean
-            fractions.append(truth.fractions)
-            lines.append(truth.line)
-        self.fractions, self.lines = torch.cat(fractions), torch.cat(lines)
-        self.steps = number // (scans.batch * world)
+        empty = [torch.empty((number, *one.shape[1:]), device=device) for one in tensors_of(*first, with_clean)]
+        for index, start in enumerate(range(0, number, scans.batch)):
+            made = first if index == 0 else fed(scans[index], config, device)
+            for kept, one in zip(empty, tensors_of(*made, with_clean), strict=True):
+                kept[start : start + scans.batch] = one[: number - start]
+        self.channels, self.truth = empty[0], Output(*empty[1:])
         self.order, self.order_epoch = None, None
 
     def __call__(self, step, epoch):
@@ -132,9 +137,18 @@ class KeptFeed:
             self.order = torch.randperm(len(self.channels), generator=generator).to(self.channels.device)
             self.order_epoch = epoch
         place = (step % self.steps) * self.world + self.rank
-        rows = self.order[place * self.batch : (place + 1) * self.batch]
-        clean = self.clean[rows] if self.clean is not None else None
-        return self.channels[rows], Output(self.fractions[rows], self.lines[rows], clean)
+        return rows_of(self.channels, self.truth, self.order[place * self.batch : (place + 1) * self.batch])
+
+
+def tensors_of(channels, truth, with_clean=True):
+    """Input and truth as a tuple of tensors, the clean spectra last if at all."""
+    return (channels, truth.fractions, truth.line, *((truth.clean,) if with_clean else ()))
+
+
+def rows_of(channels, truth, rows):
+    """Some scans of an input and a truth."""
+    clean = None if truth.clean is None else truth.clean[rows]
+    return channels[rows], Output(truth.fractions[rows], truth.line[rows], clean)
 
 
 def free_bytes(device):

@@ -187,7 +187,7 @@ def held_out_errors(network, config, source, number, device):
     own = source.held_out(2, device)
     published = source.stream(PUBLISHED, own.seed, device)
     titles = {f"held-out scans of recipe {source.recipe.name}": own, "published conditions": published}
-    batches, few = -(-number // source.batch), -(-min(number, BOUND_SCANS) // source.batch)
+    batches, few = (-(-wanted // own.batch) for wanted in (number, min(number, BOUND_SCANS)))
     errors, bounds = {}, {}
     for title, stream in titles.items():
         found = simulated_errors(network, config.input, stream, range(batches))

@@ -109,14 +109,15 @@ class Trainee(lightning.LightningModule):
     def make_feed(self, scans, rank, world):
         """What the steps are fed with."""
         if not self.plan.passes:
-            return FreshFeed(scans, self.config, self.device, rank, world)
+            return FreshFeed(scans, self.plan.batch, self.config, self.device, rank, world)
         with torch.no_grad():
             self.network.eval()
             shape = (1, self.config.input.channels, self.config.input.bins)
             with_clean = self.network(torch.zeros(shape, device=self.device)).clean is not None
             self.network.train()
+        plan = self.plan
         return KeptFeed(
-            scans, self.plan.number, self.config, self.device, self.plan.seed, with_clean, rank=rank, world=world
+            scans, plan.number, plan.batch, self.config, self.device, plan.seed, with_clean, rank=rank, world=world
         )
 
     def done(self):
@@ -196,7 +197,7 @@ class Trainee(lightning.LightningModule):
     def validation_error(self):
         """Mean absolute error on held-out scans, in full precision."""
         world, rank = self.trainer.world_size, self.trainer.global_rank
-        batches = max(world, min(VALIDATION_SCANS, self.plan.held_out) // self.plan.batch)
+        batches = max(world, min(VALIDATION_SCANS, self.plan.held_out) // self.held_out.batch)
         self.network.eval()
         with torch.autocast(self.device.type, enabled=False):
             errors = simulated_errors(self.network, self.config.input, self.held_out, range(rank, batches, world))
