@@ -185,3 +185,16 @@ def test_overwrite_replaces(place, tmp_path):
     (tmp_path / "demo" / "old").write_text("x")
     assert run(place, *arguments) == 2
     assert run(place, *arguments, "--overwrite") == 0 and not (tmp_path / "demo" / "old").exists()
+
+
+def test_a_warning_stands_before_the_numbers_and_the_plugin_is_named(place, tmp_path, capsys, monkeypatch):
+    from fsl_mrs_dl.fslmrs import start_line
+
+    monkeypatch.setattr(start_line, "host_version", lambda: "2.4.11")
+    for enabled, said in (([], True), ([tmp_path], False)):
+        monkeypatch.setattr(start_line, "enabled", lambda enabled=enabled: enabled)
+        words = ["--data", str(place / "one.nii.gz"), "--edit_order", "on-off", "--output", str(tmp_path / "o")]
+        assert run(place, *words, "--overwrite") == 0
+        printed = capsys.readouterr().out
+        assert 0 <= printed.index("one: Warning: ") < printed.index("one: Cr ")
+        assert ("fsl_mrs_dl plugin enable" in printed) == said

@@ -14,6 +14,8 @@ from fsl_mrs_dl.fit.result import make_result
 
 from .fit_examples import MODEL
 from .raw_examples import CONTENTS, write_scans
+from .test_cli_fit import write_scan
+from .test_fit_quantify import fids_of
 
 
 def options_of(*words):
@@ -61,7 +63,26 @@ def test_bad_options_are_one_line(tmp_path, capsys):
         (("--data", "a.nii.gz", "--TE", "35000000"), "--TE is in ms"),
         (("--data", "a.nii.gz", "--tissue_frac", "1", "2"), "--tissue_frac"),
         (("--data", "a.nii.gz", "--mask", "m.nii.gz", "--h2o", "w.nii.gz"), "fsl_mrsi"),
+        (("--data", "a.nii.gz", "--mask", "m.nii.gz", "--noalign"), "--noalign would not be used"),
+        (("--edit_on", "a.nii.gz", "--edit_off", "b.nii.gz", "--edit_order", "on-off"), "--edit_order is for --data"),
+        (("--edit_on", "a.nii.gz", "--edit_off", "b.nii.gz", "--ecc", "w.nii.gz"), "--ecc would not be used"),
     ):
         assert main(["fit", *words, "--output", str(tmp_path / "out")]) == 2
         error = capsys.readouterr().err
         assert len(error.splitlines()) == 1 and said in error
+
+
+def test_options_that_an_averaged_scan_does_not_need_are_named(place_of_scan):
+    words = ("--data", place_of_scan, "--remove-water", "--align_ppm_dynamic", "0.2", "4.2", "--ecc", "w.nii.gz")
+    scan, water = fit_host.HostSteps(options_of(*words)).read(place_of_scan)
+    assert water is None
+    assert scan.notes[-1].startswith("Warning: --align_ppm_dynamic, --remove-water, --ecc not used")
+    plain, _ = fit_host.HostSteps(options_of("--data", place_of_scan)).read(place_of_scan)
+    assert plain.notes == scan.notes[:-1]
+
+
+@pytest.fixture
+def place_of_scan(tiny_basis, tmp_path):
+    """Path of a scan that is averaged already."""
+    write_scan(tmp_path / "scan.nii.gz", fids_of(tiny_basis))
+    return str(tmp_path / "scan.nii.gz")

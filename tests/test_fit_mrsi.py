@@ -234,7 +234,10 @@ def coils(folder):
 
 @pytest.mark.parametrize(
     "spoil, word",
-    [(other_shape, "3 x 2 x 1"), (empty_mask, "empty"), (no_mask, "no file"), (only_nan, "finite"), (edited, "edit-on"), (coils, "DIM_COIL")],
+    [
+        (other_shape, "3 x 2 x 1"), (empty_mask, "empty"), (no_mask, "no file"), (only_nan, "finite"),
+        (edited, "edit-on"), (coils, "DIM_COIL"),
+    ],
 )
 def test_bad_input_gets_one_line_and_leaves_nothing(place, tmp_path, single_model_folder, capsys, spoil, word):
     given = spoil(tmp_path)
@@ -255,7 +258,8 @@ def test_a_failure_half_way_leaves_nothing(place, tmp_path, single_model_folder,
 
 
 def test_the_model_is_found_by_the_basis_set(place, tmp_path, single_model_folder, monkeypatch, capsys):
-    words = ["--data", str(place / "data.nii.gz"), "--mask", str(place / "mask.nii.gz"), "--output", str(tmp_path / "o")]
+    paths = {"data": place / "data.nii.gz", "mask": place / "mask.nii.gz", "output": tmp_path / "o"}
+    words = [word for name, path in paths.items() for word in (f"--{name}", str(path))]
     assert main([*words, "--basis", str(place / "basis")]) == 2
     assert "fsl_mrs_dl train --basis" in capsys.readouterr().err
     monkeypatch.setenv("FSL_MRS_DL_MODELS", str(single_model_folder.parent))
@@ -322,8 +326,8 @@ def test_edited_imaging_is_fitted_as_its_voxels_one_by_one(tiny_basis, tiny_mode
     stored = values(tmp_path / "data.nii.gz")
     for key, data in (("off", stored[..., 1]), ("diff", stored[..., 0] - stored[..., 1])):
         folder, fit = tmp_path / "out" / key, result.fits[key]
-        for number, name in enumerate(fit.names):
-            assert values(folder / f"concs/raw/{name}.nii.gz")[at] == pytest.approx(fit.concentrations[number], rel=1e-3)
+        for name, raw in zip(fit.names, fit.concentrations):
+            assert values(folder / f"concs/raw/{name}.nii.gz")[at] == pytest.approx(raw, rel=1e-3)
         parts = [values(folder / f"fit/{name}.nii.gz") for name in ("fit", "residual")]
         assert np.abs(sum(parts) - data).max() < 1e-5 * np.abs(data).max()
         image = NIFTI_MRS(str(folder / "fit/fit.nii.gz"), validate_on_creation=True)

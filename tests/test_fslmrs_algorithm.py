@@ -190,10 +190,10 @@ def test_models_are_chosen_by_basis_name_or_folder(single_basis, single_model_fo
 def test_a_basis_that_is_not_the_models_is_refused(single_basis, single_model_folder):
     mrs = mrs_of(single_basis)
     mrs.ignore = ["GABA"]
-    with pytest.raises(ModelError, match="ignore leave out GABA.*small lacks none of them and has GABA besides"):
-        mrs.fit(method="dl")
-    with pytest.raises(ModelError, match="the basis set lacks GABA"):
-        mrs.fit(method=f"dl:{single_model_folder}")
+    left_out = "ignore leave out GABA.*small lacks none of them and has GABA besides.*Drop --keep"
+    for method in ("dl", f"dl:{single_model_folder}"):
+        with pytest.raises(ModelError, match=left_out):
+            mrs.fit(method=method)
     other = mrs_of(single_basis)
     other._basis._raw_fids = other._basis._raw_fids * np.linspace(1, 0.9, single_basis.points)[:, None]
     with pytest.raises(ModelError, match="small has these metabolites, but was trained with other spectra"):
@@ -212,3 +212,38 @@ def test_scans_that_cannot_be_fitted_are_refused(single_basis):
     mrs.basis = None
     with pytest.raises(BasisError, match="needs a basis set"):
         mrs.fit(method="dl")
+
+
+def test_notes_of_the_prediction_are_warnings(single_basis, single_model_folder, monkeypatch):
+    from fsl_mrs_dl.fit import predict
+
+    monkeypatch.setattr(predict, "NARROW_HZ", 100.0)  # any scan counts as narrow
+    with pytest.warns(UserWarning, match="broadened by 2 Hz"):
+        mrs_of(single_basis).fit(method=f"dl:{single_model_folder}")
+
+
+def test_voxels_without_a_signal_are_left_out_where_the_command_fits_with_dl(single_basis, monkeypatch, capsys):
+    from fsl_mrs.core.mrsi import MRSI
+
+    random = np.random.default_rng(1)
+    data = random.normal(size=(2, 2, 1, 64)) + 1j * random.normal(size=(2, 2, 1, 64))
+    data[0, 1, 0, 3], data[1, 0] = np.nan, 0
+
+    def grid():
+        return MRSI(data.copy(), cf=single_basis.centre_hz, bw=2000, nucleus="1H")
+
+    for words, count in (
+        (["fsl_mrsi", "--algo", "dl"], 2), (["fsl_mrsi", "--algo=dl:small"], 2), (["fsl_mrsi", "--algo", "Newton"], 4),
+        (["fsl_mrsi"], 4),
+    ):  # fmt: skip
+        monkeypatch.setattr("sys.argv", words)
+        mrsi = grid()
+        mean = mrsi.mrs_from_average()
+        assert len(mrsi) == count and np.isfinite(mean.FID).all() == (count == 2)
+        said = capsys.readouterr().err
+        assert ("2 of 4 voxels" in said and "(0, 1, 0), (1, 0, 0)" in said) == (count == 2)
+    monkeypatch.setattr("sys.argv", ["fsl_mrsi", "--algo", "dl"])
+    mrsi = grid()
+    mrsi.set_mask(np.isnan(data[..., 3]))
+    with pytest.raises(DataError, match="None of the 1 voxels"):
+        mrsi.mrs_from_average()

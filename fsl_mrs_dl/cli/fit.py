@@ -35,6 +35,14 @@ def run(args):
     pair = args.edit_on or args.edit_off
     if bool(args.data) == bool(pair) or bool(args.edit_on) != bool(args.edit_off):
         raise ConfigError("Give either --data SCAN [SCAN ...], or --edit_on and --edit_off together.")
+    if pair and args.edit_order:
+        raise ConfigError("--edit_order is for --data; --edit_on and --edit_off say already which spectrum is which.")
+    unused = fit_host.given_preprocessing(args)
+    if unused and (pair or args.mask):
+        raise ConfigError(
+            f"{', '.join(unused)} would not be used: preprocessing here is of raw --data SCAN of one voxel; do it "
+            "before, with fsl_mrs_proc, or leave the options away."
+        )
     if args.mask:
         return _imaging(args)
     from ..fit.quantify import Quantifier
@@ -46,11 +54,13 @@ def run(args):
     check_free(Path(args.output), args.overwrite, inputs)
     host = fit_host.HostSteps(args)
     options = {"internal_ref": args.internal_ref and tuple(args.internal_ref), "ppm_limits": tuple(args.ppmlim)}
-    quantifier = Quantifier(args.model or "yae", args.basis, combine=[tuple(names) for names in args.combine], **options)
+    options["combine"] = [tuple(names) for names in args.combine]
+    quantifier = Quantifier(args.model or "yae", args.basis, **options)
     if pair or len(args.data) == 1:
         with whole_folder(args.output, args.overwrite) as folder:
             _one(quantifier, host, args, folder)
         print(f"Results are in {args.output}")
+        _say_plugin()
         return 0
     return _many(quantifier, host, args)
 
@@ -84,6 +94,7 @@ def _imaging(args):
     )  # fmt: skip
     print("\n  ".join(said))
     print(f"Results are in {args.output}")
+    _say_plugin()
     return 0
 
 
@@ -128,6 +139,7 @@ def _many(quantifier, host, args):
         _print(result, args.verbose)
     scans = "1 scan is" if len(results) == 1 else f"{len(results)} scans are"
     print(f"Results of {scans} in {args.output}, the table of all in {args.output}/group.csv")
+    _say_plugin()
     if failures:
         print(f"fsl_mrs_dl fit: {len(failures)} of {len(args.data)} scans failed:", file=sys.stderr)
         print("\n".join(f"  {failure}" for failure in failures), file=sys.stderr)
@@ -135,12 +147,24 @@ def _many(quantifier, host, args):
 
 
 def _print(result, with_notes):
-    """One line of concentrations, and the notes of the scan below it."""
+    """Warnings, then one line of concentrations, then the other notes of the scan."""
+    name, notes = result.scan.name, result.scan.notes
+    warnings = [note for note in notes if note.startswith("Warning")]
+    for note in warnings:
+        print(f"{name}: {note}")
     values = result.concentrations["relative_to_largest"]
-    print(f"{result.scan.name}: " + "  ".join(f"{name} {value:.3f}" for name, value in values.items()))
+    print(f"{name}: " + "  ".join(f"{metabolite} {value:.3f}" for metabolite, value in values.items()))
     if result.water is not None:
         molarity = result.concentrations["molarity"]
-        print("  in mM: " + "  ".join(f"{name} {value:.2f}" for name, value in molarity.items()))
-    for note in result.scan.notes:
-        if with_notes or note.startswith("Warning"):
+        print("  in mM: " + "  ".join(f"{metabolite} {value:.2f}" for metabolite, value in molarity.items()))
+    for note in notes:
+        if with_notes and note not in warnings:
             print(f"  {note}")
+
+
+def _say_plugin():
+    """One line on the start-up hook where FSL-MRS is there and its commands do not know the algorithm."""
+    from ..fslmrs import start_line
+
+    if not start_line.enabled() and start_line.host_version() is not None:
+        print("FSL-MRS's own commands fit like this with --algo dl after: fsl_mrs_dl plugin enable")

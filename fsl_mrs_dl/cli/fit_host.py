@@ -31,6 +31,22 @@ def add_arguments(parser):
     add("--conjugate", action="store_true", help="conjugate all data")
 
 
+def given_preprocessing(args):
+    """Names of the preprocessing options that were given, as one writes them."""
+    from ..fslmrs.preprocess import unused_options
+
+    return unused_options(_preprocessing(args), args.ecc, args.noise)
+
+
+def _preprocessing(args):
+    """PreprocessOptions of the parsed options."""
+    from ..fslmrs.preprocess import PreprocessOptions
+
+    names = ("align", "align_ppm_dynamic", "align_window_dynamic", "align_ppm_edit", "unlike", "remove_water",
+             "truncate_fid", "conjugate")  # fmt: skip
+    return PreprocessOptions(**{name: getattr(args, name) for name in names})
+
+
 class HostSteps:
     """Reads scans and scales results as the options say.
 
@@ -44,14 +60,11 @@ class HostSteps:
     def __init__(self, args):
         from ..errors import ConfigError
         from ..fslmrs import quantification
-        from ..fslmrs.preprocess import PreprocessOptions
 
         scans = args.data or [args.edit_off]
         if args.h2o and len(args.h2o) != len(scans):
             raise ConfigError(f"--h2o takes one water scan for each scan, {len(scans)}, not {len(args.h2o)}.")
-        names = ("align", "align_ppm_dynamic", "align_window_dynamic", "align_ppm_edit", "unlike", "remove_water",
-                 "truncate_fid", "conjugate")  # fmt: skip
-        self.preprocessing = PreprocessOptions(**{name: getattr(args, name) for name in names})
+        self.preprocessing = _preprocessing(args)
         self.args = args
         self.water_of = dict(zip(scans, args.h2o))
         if args.h2o:

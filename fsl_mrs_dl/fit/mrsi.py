@@ -108,7 +108,8 @@ def fit_volume(volume, model, basis, scratch, ppm_limits=PPM_LIMITS, progress=Fa
         VoxelFits of each spectrum that is written, "off" and "diff", or "single".
 
     Raises:
-        DataError, ModelError, BasisError: volume, model and basis set do not belong together, or no voxel can be fitted.
+        DataError, ModelError, BasisError: volume, model and basis set do not belong together, or no voxel can be
+            fitted.
     """
     from tqdm import tqdm
 

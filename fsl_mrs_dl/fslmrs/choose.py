@@ -67,6 +67,8 @@ def choose_model(name, basis, ignored=()):
             f"The model {model.name} takes {' and '.join(model.config.conditions)} of a scan together, FSL-MRS fits "
             "one spectrum: run fsl_mrs_dl fit on both, or take a model of one spectrum."
         )
+    if ignored and set(model.config.metabolites) != set(basis.names):
+        raise ModelError(_none_fits(basis, [folder], ignored))
     check_basis_fits(model, basis)
     return model
 
@@ -109,10 +111,16 @@ def _none_fits(basis, folders, ignored):
                 f"{folder.name} lacks {', '.join(lacking) or 'none of them'}"
                 + (f" and has {', '.join(foreign)} besides" if foreign else "")
             )
-    left_out = f" (keep and ignore leave out {', '.join(ignored)})" if ignored else ""
     known = f" Of the known models, {'; '.join(closest)}." if closest else ""
+    if ignored:
+        return (
+            "A network fits the metabolites that it was trained with, and none was with "
+            f"{', '.join(basis.names)} alone (keep and ignore leave out {', '.join(ignored)}).{known} "
+            "Drop --keep and --ignore, or make a basis folder of the .json files of these metabolites (basis_tools convert BASIS FOLDER makes such files), then "
+            "'fsl_mrs_dl train --basis FOLDER --output MODEL' and fit with --basis FOLDER --algo dl:MODEL."
+        )
     return (
-        f"No model was trained with this basis set of {', '.join(basis.names)}{left_out}, fingerprint "
+        f"No model was trained with this basis set of {', '.join(basis.names)}, fingerprint "
         f"{basis.fingerprint()[:12]}.{known} Train one on the basis set that FSL-MRS was given, with "
         f"'fsl_mrs_dl train --basis BASIS --output MODEL', and fit with --algo dl:MODEL, or name its folder in "
         f"{VARIABLE}."

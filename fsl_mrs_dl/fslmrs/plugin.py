@@ -2,8 +2,8 @@
 
 FSL-MRS has no plug-in mechanism, so this waits on `sys.meta_path` until one of three of its modules is loaded
 and then wraps something of it: `fit_FSLModel`, through which everything in FSL-MRS fits, the text on methods of its
-report, and the mean over the voxels of imaging, with which its command fsl_mrsi begins. Nothing is imported before. `fsl_mrs_dl` installs it when it is imported, the start-up line of
-`start_line` when FSL-MRS is.
+report, and the mean over the voxels of imaging, with which its command fsl_mrsi begins. Nothing is imported before.
+`fsl_mrs_dl` installs it when it is imported, the start-up line of `start_line` when FSL-MRS is.
 """
 
 import sys

@@ -62,6 +62,30 @@ class PreprocessOptions:
                 raise ConfigError(f"--{name.replace('truncate_', 'truncate-')} must be 1 or more, not {value}.")
 
 
+_SPELT = {
+    "align": "--noalign", "align_ppm_dynamic": "--align_ppm_dynamic", "align_window_dynamic": "--align_window_dynamic",
+    "align_ppm_edit": "--align_ppm_edit", "unlike": "--noremoval", "remove_water": "--remove-water",
+    "truncate_fid": "--truncate-fid", "conjugate": "--conjugate",
+}  # fmt: skip
+
+
+def unused_options(options, ecc=None, noise=None):
+    """How options that differ from their defaults are written, for a scan that is not preprocessed.
+
+    Args:
+        options: PreprocessOptions.
+        ecc, noise: as of `read_any_scan`.
+    """
+    default = PreprocessOptions()
+    given = [word for name, word in _SPELT.items() if _plain(getattr(options, name)) != _plain(getattr(default, name))]
+    return [*given, *(["--ecc"] if ecc else []), *(["--noise"] if noise else [])]
+
+
+def _plain(value):
+    """Lists as tuples, as the command line gives lists."""
+    return tuple(value) if isinstance(value, list) else value
+
+
 def is_raw(acquisition):
     """Whether an Acquisition holds coils to combine or transients to average."""
     tags = zip(acquisition.tags, acquisition.data.shape[1:])
@@ -90,9 +114,11 @@ def read_any_scan(path, edit_order=None, h2o=None, ecc=None, noise=None, options
         DataError: the file cannot be used, or a step of FSL-MRS fails.
     """
     acquisition = load_file(path)
-    if not is_raw(acquisition):
-        return read_scan(path, edit_order), None
     options = options or PreprocessOptions()
+    if not is_raw(acquisition):
+        unused = ", ".join(unused_options(options, ecc, noise))
+        note = f"Warning: {unused} not used: the scan holds neither coils nor transients, and is fitted as it is."
+        return read_scan(path, edit_order).with_notes(*([note] if unused else [])), None
     try:
         import fsl_mrs.utils.mrs_io as mrs_io
         import fsl_mrs.utils.preproc.nifti_mrs_proc  # noqa: F401  (what else a step needs fails here too)
