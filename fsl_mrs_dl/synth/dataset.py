@@ -18,7 +18,7 @@ GRID_POINTS = 2048
 GRID_DWELL_S = 5e-4
 """The time grid on which scans are simulated and to which real ones are resampled."""
 
-SCANS_PER_BLOCK = 32
+SCANS_PER_BLOCK = 64
 """Scans that a processor core makes at once: few enough for its cache, enough for the many small steps of each block
 to take little of the time."""
 

@@ -22,7 +22,11 @@ def exponential(rate, points, dwell_s, factor=1.0):
     Returns:
         (..., points) complex.
     """
-    coarse, fine = _blocks(rate, points, dwell_s, factor)
+    return joined(*exponential_blocks(rate, points, dwell_s, factor), points)
+
+
+def joined(coarse, fine, points):
+    """The exponential of `exponential_blocks`, (..., points) complex."""
     return (coarse[..., :, None] * fine[..., None, :]).flatten(-2)[..., :points]
 
 
@@ -36,11 +40,11 @@ def exponential_sum(rate, points, dwell_s, factor):
     Returns:
         (..., points) complex.
     """
-    coarse, fine = _blocks(rate, points, dwell_s, factor)
+    coarse, fine = exponential_blocks(rate, points, dwell_s, factor)
     return (coarse.transpose(-1, -2) @ fine).flatten(-2)[..., :points]
 
 
-def _blocks(rate, points, dwell_s, factor):
+def exponential_blocks(rate, points, dwell_s, factor):
     """exp at the start of each block, with the factor, and within a block: (..., block) and (..., point of it)."""
     inner = 1 << (max(points - 1, 1).bit_length() // 2)
     outer = -(-points // inner)

@@ -13,7 +13,7 @@ import torch
 from .. import axes
 from .artefacts import first_point_error, residual_water, spurious_echo
 from .baseline import broad_components, spline_baseline
-from .exponentials import GAUSS_RATE, exponential
+from .exponentials import GAUSS_RATE, exponential, exponential_blocks, joined
 from .steps import step
 from .transients import transient_mean, transient_offsets
 
@@ -40,11 +40,13 @@ def metabolite_signal(draw, recipe, basis, dwell_s):
     """
     points, conditions = basis.shape[-1], basis.shape[1]
     rate = torch.complex(-math.pi * draw.metabolite_lorentz_hz, 2 * math.pi * draw.metabolite_shift_hz)
+    with step("metabolite widths and shifts"):
+        coarse, fine = exponential_blocks(rate, points, dwell_s, draw.concentrations)
     single = conditions == 2 and recipe.uses("metabolite_efficiency")
     total, change = None, None
     for metabolite in range(basis.shape[2]):
         with step("metabolite widths and shifts"):
-            weight = exponential(rate[:, metabolite], points, dwell_s, draw.concentrations[:, metabolite])
+            weight = joined(coarse[:, metabolite], fine[:, metabolite], points)
             if recipe.uses("metabolite_gauss_hz"):
                 weight *= gaussian_decay(draw.metabolite_gauss_hz[:, metabolite], points, dwell_s)
         one = basis[:, :, metabolite]
