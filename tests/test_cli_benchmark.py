@@ -11,7 +11,7 @@ def test_a_table_and_a_file_of_both_programs(tmp_path, monkeypatch, capsys):
     def timer(words):  # Newton takes a hundred times as long a voxel
         few = words[words.index("--mask") + 1].endswith("few.nii.gz")
         voxels, slow = 2 if few else 12, "fsl_mrs.scripts.fsl_mrsi" in words
-        return 2 + voxels * (1.0 if slow else 0.01), 1.0
+        return 2 + voxels * (1.0 if slow else 0.01), 1 + voxels * (2.0 if slow else 0.01)
 
     monkeypatch.setattr(imaging_speed, "time_command", timer)
     monkeypatch.setattr(start_line, "host_version", lambda: "2.4.11")
@@ -19,6 +19,8 @@ def test_a_table_and_a_file_of_both_programs(tmp_path, monkeypatch, capsys):
     assert main(words) == 0
     printed = capsys.readouterr().out
     assert printed.count("fits 100 times the voxels per second of fsl_mrsi (Newton)") == 2
+    assert printed.count("(200 times by processor time); 7 times with the start") == 2
+    assert "| fsl_mrs_dl | 2.12 |" in printed
     with (tmp_path / "times.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["voxels"] for row in rows] == ["12"] * 3 and float(rows[1]["wall_s"]) == 14.0
