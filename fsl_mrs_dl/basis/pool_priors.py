@@ -54,8 +54,8 @@ class PoolPriors:
         editing_b1, refocusing_b1: further factors of either class of pulse (their calibration). With b1_scale, the
             editing pulses turn by 113 to 238 degrees.
         edit_on_ppm, edit_off_ppm: frequency of the editing pulses (ppm): published values 1.88 to 1.9 and 7.4 to
-            7.5, with drift of up to 10 Hz at 3 T (Mikkelsen et al., NeuroImage 159:32, 2017; Peek et al., NMR
-            Biomed 36:e4985, 2023).
+            7.5, with drift of up to 10 Hz at 3 T (Mikkelsen et al., NeuroImage 159:32, 2017; Peek et al.,
+            Anal Biochem 669:115113, 2023).
         editing_shape: weights of "gaussian", "sinc_gaussian", "slr".
         editing_duration_s: duration of the editing pulses (s); 14 to 20 ms are usual (Choi et al., NMR Biomed
             34:e4411, 2021).
@@ -71,7 +71,7 @@ class PoolPriors:
         editing_delay_s: delay of the first editing pulse against te / 4 after its refocusing pulse (s). MRSCloud
             places it in the middle between refocusing pulses and so at -first_refocusing_s / 2; FID-A's examples
             have 0 and, for Siemens, -4.5 ms. Pulses that would overlap are moved by the least that separates them.
-        te_s, b0_t, positions, points, bandwidth_hz, linewidth_hz: as in `builders.megapress_pair`, shared.
+        te_s, b0_t, positions, points, bandwidth_hz, linewidth_hz: as in `builders.Setup`, shared.
         slice_ppm: shift at which a singlet is upright (ppm), shared.
         b1_spread: standard deviation of B1 within the voxel over its mean. The signal is the mean over two equal
             parts of the voxel with B1 that much below and above, which has that mean and deviation.
