@@ -215,11 +215,15 @@ def test_scans_that_cannot_be_fitted_are_refused(single_basis):
 
 
 def test_notes_of_the_prediction_are_warnings(single_basis, single_model_folder, monkeypatch):
+    from fsl_mrs.utils import report
+
     from fsl_mrs_dl.fit import predict
 
     monkeypatch.setattr(predict, "NARROW_HZ", 100.0)  # any scan counts as narrow
     with pytest.warns(UserWarning, match="broadened by 2 Hz"):
-        mrs_of(single_basis).fit(method=f"dl:{single_model_folder}")
+        result = mrs_of(single_basis).fit(method=f"dl:{single_model_folder}")
+    # FSL-MRS's commands hide warnings; its report does not.
+    assert "broadened by 2 Hz" in report.svs_methods_summary(result)
 
 
 def test_voxels_without_a_signal_are_left_out_where_the_command_fits_with_dl(single_basis, monkeypatch, capsys):

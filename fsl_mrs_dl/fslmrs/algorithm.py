@@ -126,7 +126,7 @@ def fit_dl(mrs, method, ppmlim, baseline, baseline_order, metab_groups, model):
     basis = basis_of(mrs)
     groups = [0] * len(basis.names) if metab_groups is None else list(metab_groups)
     network = choose_model(method.partition(":")[2] or None, basis, ignored_names(mrs))
-    prediction = _predict(network, mrs, basis)
+    prediction, notes = _predict(network, mrs, basis)
 
     values = dict(zip(prediction.names, prediction.concentrations))
     relative = np.array([values[name] for name in basis.names]) / basis_factors(mrs, mrs.basis)
@@ -134,11 +134,11 @@ def fit_dl(mrs, method, ppmlim, baseline, baseline_order, metab_groups, model):
     baseline_object = Baseline(mrs, ppmlim, baseline, baseline_order)
     vector = complete_vector(mrs, relative, line, model, groups, baseline_object, ppmlim)
     record = ModelRecord(network.name, network.weights_sha256)
-    return DlFitRes(mrs, vector, model, groups, baseline_object, ppmlim, record)
+    return DlFitRes(mrs, vector, model, groups, baseline_object, ppmlim, record, notes)
 
 
 def _predict(network, mrs, basis):
-    """Prediction of the network for the FID of an MRS object."""
+    """Prediction of the network for the FID of an MRS object, and notes, which are also given as warnings."""
     import warnings
 
     from ..fit.predict import predict_prepared, prepare
@@ -148,6 +148,7 @@ def _predict(network, mrs, basis):
     prepared = prepare(network, scan_of(mrs), basis)
     with one_torch_thread():
         prediction = predict_prepared(network, prepared)
-    for note in (*prepared.notes, *prediction.notes):
+    notes = (*prepared.notes, *prediction.notes)
+    for note in notes:
         warnings.warn(note, stacklevel=2)
-    return prediction
+    return prediction, notes

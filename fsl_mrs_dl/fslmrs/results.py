@@ -29,10 +29,11 @@ class DlFitRes(FitRes):
         baseline: FSL-MRS's Baseline object.
         ppmlim: range of the fit (ppm).
         record: ModelRecord of the network.
+        notes: what there is to say about the estimate, in words.
     """
 
-    def __init__(self, mrs, vector, model, metab_groups, baseline, ppmlim, record):
-        self.dl_model = record
+    def __init__(self, mrs, vector, model, metab_groups, baseline, ppmlim, record, notes=()):
+        self.dl_model, self.dl_notes = record, tuple(notes)
         super().__init__(mrs, vector, model, METHOD, metab_groups, baseline, ppmlim)
 
     def getUncertainties(self, type="percentage", metab=None):
@@ -121,7 +122,7 @@ def dl_summary(text, result):
         f"Relative concentrations, broadening, shift and phase are the estimates of the neural network "
         f"'{html.escape(record.name)}' of fsl_mrs_dl{weights} [DL]; no optimiser changed them. "
         "Their common scale and the baseline were then fitted by linear least squares. "
-        "Uncertainties are Cram&eacute;r-Rao bounds at this estimate."
-    )
+        "Uncertainties are Cram&eacute;r-Rao bounds at this estimate. "
+    ) + html.escape(" ".join(result.dl_notes))
     before, heading, after = text.partition("<p><h3>References</h3>")
     return f"{before}{sentence} {heading}{after}<br/>[DL] {CITATION}"
