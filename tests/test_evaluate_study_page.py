@@ -1,6 +1,5 @@
 """The folder of a study: whole, the same twice, self-contained, with everything in its JSON file."""
 
-import dataclasses
 import json
 import re
 

@@ -1,28 +1,25 @@
 """Compare simulated Cr and GABA with spectra that FID-A computed for the same pulses, timings and phase steps.
 
-Usage: python -m fsl_mrs_dl.evaluate.basis_reference FOLDER
-
-FOLDER holds pulses.json and <metabolite>_<variant>.npz with fid_off and fid_on, for the variants
-ideal_refocusing and slice_profile. Times between pulse centres are 5, 17, 17, 17 ms, then 12 ms to the first
+The reference is a folder that holds pulses.json and <metabolite>_<variant>.npz with fid_off and fid_on, for the
+variants ideal_refocusing and slice_profile. Times between pulse centres are 5, 17, 17, 17 ms, then 12 ms to the first
 point; frequency 0 of the reference is 3.0 ppm. Its phase steps turn in the negative sense, and its editing pulses
 are shifted by a phase ramp that is constant within each point and zero at the first.
 """
 
-import argparse
 import json
-import sys
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from ..axes import GYROMAGNETIC_HZ_PER_T, REFERENCE_PPM, fid_to_spectrum, frequency_axis, time_axis
 from ..basis.builders import MEGAPRESS_COHERENCES
 from ..basis.pulses import Pulse, ideal
 from ..basis.sequence import Block, Sequence
 from ..basis.simulate import simulate
-from ..errors import DataError, FslMrsDlError
+from ..errors import DataError
 
 NAMES = ("Cr", "GABA")
 CENTRE_PPM = 3.0
@@ -150,7 +147,7 @@ def compare(folder):
     """Correlations with every spectrum of a reference folder.
 
     Returns:
-        list of (variant, selection, metabolite, correlation off, correlation on).
+        DataFrame with the columns variant, selection, metabolite and the correlations edit_off and edit_on.
 
     Raises:
         DataError: a file is missing or is not as described.
@@ -168,25 +165,8 @@ def compare(folder):
                     scores = [spectral_correlation(*pair, variant.dwell_s, variant.centre_hz) for pair in pairs]
                     rows.append((variant.name, selection, name, *scores))
     except (OSError, KeyError, json.JSONDecodeError) as exc:
-        raise DataError(f"{folder} is not a reference folder: {exc}; see the help for the files it needs.") from exc
-    return rows
-
-
-def main(argv=None):
-    """Print the correlations of a reference folder; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m fsl_mrs_dl.evaluate.basis_reference", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("folder", help="folder with pulses.json and the reference FIDs")
-    try:
-        rows = compare(parser.parse_args(argv).folder)
-    except FslMrsDlError as exc:
-        print(f"Error: {exc}", file=sys.stderr)
-        return 2
-    print(f"{'variant':18}{'selection':14}{'metabolite':12}{'edit-off':>10}{'edit-on':>10}")
-    for variant, selection, name, off, on in rows:
-        print(f"{variant:18}{selection:14}{name:12}{off:10.6f}{on:10.6f}")
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+        raise DataError(
+            f"{folder} is not a reference folder: {exc}; it needs pulses.json and, for each metabolite and variant, "
+            "METABOLITE_VARIANT.npz."
+        ) from exc
+    return pd.DataFrame(rows, columns=["variant", "selection", "metabolite", "edit_off", "edit_on"])

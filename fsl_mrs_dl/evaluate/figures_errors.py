@@ -3,7 +3,7 @@
 import numpy as np
 
 from .figures import COLOURS, GREY, PALE, headline, legend, panels, png
-from .statistics import ALL, MARKED, MEAN
+from .statistics import ALL, MEAN
 
 _BLUE, _ORANGE = "#0072B2", "#E69F00"
 _MOST = 2.0  # distance at which the colour of a cell is full

@@ -7,7 +7,7 @@ explains is by how much the residual falls with it.
 import numpy as np
 import pandas as pd
 
-from ..errors import FslMrsDlError
+from .methods import FAILURES
 from .normalise import SPECTRA
 from .rebuild import STEPS, rebuilt_scan
 from .statistics import ALL
@@ -115,7 +115,7 @@ def _errors(method, scan, truth):
     """{label: mean absolute error relative to the largest} of a method on a scan, empty where it fails."""
     try:
         found = method.fit(scan)
-    except FslMrsDlError:
+    except FAILURES:
         return {}
     errors = {}
     for spectrum, values in found.items():
