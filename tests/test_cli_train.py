@@ -1,13 +1,22 @@
 """The train command: a model folder that loads, a card that names the command."""
 
+import argparse
 import json
 import shlex
+import signal
 
 import pytest
 
 from fsl_mrs_dl.basis.basis_set import write_basis
+from fsl_mrs_dl.cli import train
 from fsl_mrs_dl.cli.main import main
-from fsl_mrs_dl.model.checkpoint import load_model
+from fsl_mrs_dl.errors import ConfigError
+from fsl_mrs_dl.model.card import adapted_scans
+from fsl_mrs_dl.model.checkpoint import load_model, save_model
+from fsl_mrs_dl.synth.dataset import Stream
+from fsl_mrs_dl.synth.nifti_output import write_nifti
+from fsl_mrs_dl.synth.priors import PUBLISHED
+from fsl_mrs_dl.train.trainee import Trainee
 
 PLAN = ["--number", "2560", "--batch", "64", "--epochs", "2", "--held_out", "256", "--device", "cpu"]
 
@@ -39,9 +48,84 @@ def test_refusals_come_before_the_training(tiny_basis, tmp_path, capsys):
         ([*common, *output, "--pool", str(tmp_path / "none.h5")], "none.h5"),
         ([*common, "--output", str(tmp_path / "taken")], "--overwrite"),
         ([*common, *output, "--number", "10"], "raise the number"),
+        ([*common, *output, "--time", "soon"], "--time"),
+        ([*common, *output, "--devices", "0"], "devices"),
+        (common, "--output"),
     ]
     for arguments, word in cases:
         assert main(arguments) == 2, arguments
         error = capsys.readouterr().err
         assert len(error.splitlines()) == 1 and word in error, error
         assert not (tmp_path / "out").exists() and not (tmp_path / "out.training").exists()
+
+
+def test_finetune_reads_scans_and_contents(tiny_basis, tiny_model, tmp_path, capsys):
+    write_basis(tiny_basis, tmp_path / "basis")
+    save_model(tiny_model, tmp_path / "first")
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    write_nifti(Stream(tiny_basis, PUBLISHED, seed=3, batch=4), tiny_basis, 4, scans)
+    common = ["train", "--finetune", str(tmp_path / "first"), "--basis", str(tmp_path / "basis"), *PLAN]
+    common += ["--recipe", "published", "--scans", str(scans)]
+    for name, truth in (("known", ["--truth", str(scans / "truth.csv")]), ("unknown", [])):
+        assert main([*common, *truth, "--output", str(tmp_path / name)]) == 0
+        adapted = load_model(tmp_path / name)
+        assert len(adapted_scans(adapted.card)) == 4 and name in adapted.card["adapted_to"]["contents"]
+        assert adapted.card["name"] == name and "--finetune" in adapted.card["adapted_to"]["command"]
+        assert adapted.card["training"]["plan"] == tiny_model.card["training"]["plan"]
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "short.csv").write_text("id,Cr\nx,1\n")
+    output = ["--output", str(tmp_path / "out")]
+    capsys.readouterr()
+    cases = [
+        ([*common, *output, "--scans", str(tmp_path / "empty")], "no folder with NIfTI-MRS files"),
+        ([*common, *output, "--truth", str(tmp_path / "short.csv")], "no column GABA"),
+        ([*common, *output, "--config", str(tmp_path / "short.csv")], "--config"),
+        (["train", "--scans", str(scans), *output], "--finetune"),
+        (["train", "--finetune", str(tmp_path / "first"), "--basis", str(tmp_path / "basis"), *output], "--scans"),
+    ]
+    for arguments, word in cases:
+        assert main(arguments) == 2, arguments
+        error = capsys.readouterr().err
+        assert len(error.splitlines()) == 1 and word in error, error
+        assert not (tmp_path / "out").exists() and not (tmp_path / "out.training").exists()
+
+
+def test_a_published_preset_gives_the_plan_and_options_win():
+    parser = argparse.ArgumentParser()
+    train.add_arguments(parser)
+    args = parser.parse_args(["--model", "yae-published", "--batch", "32", "--passes", "7"])
+    preset = train._preset(args)
+    plan = train._plan(args, preset)
+    assert (plan.optimiser, plan.schedule, plan.batch, plan.passes, plan.number) == ("adam", "plateau", 32, 7, 100_000)
+    assert plan.learning_rate == pytest.approx(2e-4) and train._options(args, preset).dropout == 0.2
+    short = parser.parse_args(["--time", "3m"])
+    assert train._plan(short, train._preset(short)).epochs == 4
+
+
+def test_times():
+    assert [train.seconds(text) for text in ("90s", "30m", "1h30m", "0.5h")] == [90, 1800, 5400, 1800]
+    for text in ("", "30", "5d", "0m", "m"):
+        with pytest.raises(ConfigError, match="--time"):
+            train.seconds(text)
+
+
+def test_ctrl_c_keeps_the_training(tiny_basis, tmp_path, capsys, monkeypatch):
+    write_basis(tiny_basis, tmp_path / "basis")
+    plain = Trainee.training_step
+
+    def interrupted(self, step, place):
+        if self.epoch == 1:
+            raise KeyboardInterrupt
+        return plain(self, step, place)
+
+    monkeypatch.setattr(Trainee, "training_step", interrupted)
+    arguments = ["train", "--basis", str(tmp_path / "basis"), *PLAN, "--output", str(tmp_path / "mine")]
+    handler = signal.getsignal(signal.SIGINT)
+    assert main(arguments) == 130
+    signal.signal(signal.SIGINT, handler)
+    assert "--resume" in capsys.readouterr().err and not (tmp_path / "mine").exists()
+    assert (tmp_path / "mine.training" / "last.ckpt").is_file()
+    monkeypatch.setattr(Trainee, "training_step", plain)
+    assert main([*arguments, "--resume"]) == 0
+    assert load_model(tmp_path / "mine").card["training"]["epochs"].startswith("2,")

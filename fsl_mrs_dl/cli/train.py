@@ -5,6 +5,8 @@ import shlex
 import sys
 from pathlib import Path
 
+from . import finetune
+
 
 def add_arguments(parser):
     """Options of the command."""
@@ -18,6 +20,7 @@ def add_arguments(parser):
     add("--config", help="JSON file with options of the network")
     _plan_arguments(parser)
     _place_arguments(parser)
+    finetune.add_arguments(parser)
     add("--output", help="folder of the model; FOLDER.training holds checkpoints, metrics and curves meanwhile")
     add("--overwrite", action="store_true", help="replace the output folder, and what an interrupted training left")
     add("--resume", action="store_true", help="continue an interrupted training: the same command and this")
@@ -57,17 +60,26 @@ def run(args):
     """Train and write the model folder."""
     from ..basis.basis_set import check_basis, read_basis, shipped_basis
     from ..basis.pool import read_pool
+    from ..errors import ConfigError
     from ..synth.dataset import as_narrow
     from ..synth.priors import recipe_named
-    from ..train.loop import Hardware
+    from ..train.loop import Hardware, settings, train
 
     hardware = Hardware(args.device, args.devices, args.nodes, args.strategy)
-    basis = read_basis(args.basis or shipped_basis())
-    check_basis(basis)
     pool = read_pool(args.pool) if args.pool else None
     if pool is not None and args.pool_spectrum:
         pool = pool.single(args.pool_spectrum)
-    name, options, plan = _plan(args)
+    preset = _preset(args)
+    plan = _plan(args, preset)
+    if args.finetune:
+        if args.data or args.config or args.benchmark:
+            raise ConfigError("--finetune takes a model as it is; leave --data, --config and --benchmark out.")
+        return _train(args, pool, *finetune.adapt(args, plan, pool, hardware))
+    if args.scans or args.truth:
+        raise ConfigError("--scans and --truth are for adapting a model: give it as --finetune MODEL.")
+    options = _options(args, preset)
+    basis = read_basis(args.basis or shipped_basis())
+    check_basis(basis)
     scans = _stored(args, plan)
     if scans is None:
         args.recipe = args.recipe or "phantom"
@@ -76,11 +88,24 @@ def run(args):
         scans.check(as_narrow(basis, recipe), pool)
     if args.benchmark:
         return _benchmark(args, basis, recipe, pool, hardware)
-    return _train(args, hardware, (name, basis, recipe, plan, options, pool), scans)
+    what = (preset.network, basis, recipe, plan, options, pool)
+
+    def begin(work, resume):
+        """Train in a WorkFolder."""
+        return train(*what, work, hardware, scans=scans, resume=resume)
+
+    return _train(args, pool, settings(*what, scans, hardware), begin)
 
 
-def _train(args, hardware, what, scans):
-    """Train what was asked for, and write the model folder."""
+def _train(args, pool, settings, begin):
+    """Do the training, and write the model folder.
+
+    Args:
+        args: of the command.
+        pool: BasisPool or None.
+        settings: all that decides what the training gives.
+        begin: function of a WorkFolder and of whether to resume, which gives a TrainedModel.
+    """
     import shutil
 
     from lightning.pytorch.utilities import rank_zero_only
@@ -89,58 +114,68 @@ def _train(args, hardware, what, scans):
     from ..folders import check_free
     from ..model.card import error_table
     from ..model.checkpoint import save_model
-    from ..train.loop import settings, train
     from ..train.work_folder import WorkFolder
 
     if not args.output:
         raise ConfigError("Where should the model go? Give --output FOLDER.")
-    inputs = [*(args.basis or ()), args.pool, args.data, args.config]
+    inputs = [*(args.basis or ()), args.pool, args.data, args.config, args.finetune, args.scans, args.truth]
     target = check_free(Path(args.output), args.overwrite, inputs)
-    work = WorkFolder(target.with_name(f"{target.name}.training"), settings(*what, scans, hardware))
+    work = WorkFolder(target.with_name(f"{target.name}.training"), settings)
     # On several devices every process runs this command; the first one keeps the folder.
     if rank_zero_only.rank == 0:
         work.check(args.resume, args.overwrite)
         work.open(args.resume)
     try:
-        model = train(*what, work, hardware, scans=scans, resume=args.resume)
+        model = begin(work, args.resume)
     except KeyboardInterrupt:
         _note(f"{work.path} keeps the last finished epoch; the same command with --resume continues.")
         raise
     if model is None:
         return 0
     model.card["name"] = target.name
-    pool = what[-1]
+    part = model.card["adapted_to" if args.finetune else "training"]
     if pool is not None:
-        model.card["training"]["command of the pool"] = pool_command(pool, args.pool)
-    model.card["training"]["command"] = command_line(args)
+        part["command of the pool"] = pool_command(pool, args.pool)
+    part["command"] = command_line(args)
     save_model(model, target, args.overwrite, work.results())
     shutil.rmtree(work.path)
     print(error_table(model.card))
     return 0
 
 
-def _plan(args):
-    """Name of the network, its configuration and the TrainConfig: options given, else of the preset, else defaults."""
-    from dataclasses import fields
+def _preset(args):
+    """What the network, its sizes and the plan are taken from where nothing else is given."""
+    from ..model.presets import Preset, preset_named
+    from ..train.finetune import ADAPT_PLAN
 
+    return Preset("", plan=ADAPT_PLAN) if args.finetune else preset_named(args.model)
+
+
+def _options(args, preset):
+    """The network's own configuration: of --config, else of the preset, else its defaults."""
     from ..config import from_dict, read_json
     from ..model.networks import network_classes
-    from ..model.presets import preset_named
-    from ..train.plan import TrainConfig
 
-    preset = preset_named(args.model)
     values = read_json(args.config, "a network's configuration") if args.config else {}
     if isinstance(values, dict):
         values = {**preset.options, **values}
-    options = from_dict(network_classes(preset.network)[1], values, args.config or f"preset {args.model}")
+    return from_dict(network_classes(preset.network)[1], values, args.config or f"preset {args.model}")
+
+
+def _plan(args, preset):
+    """The TrainConfig: of the options given, else of the preset, else its defaults."""
+    from dataclasses import fields
+
+    from ..config import from_dict
+    from ..train.plan import TrainConfig
+
     given = {field.name: getattr(args, field.name, None) for field in fields(TrainConfig)}
     if args.time is not None:
         given["time_s"] = seconds(args.time)
         if given["epochs"] is None and "epochs" not in preset.plan:
             # An epoch ends with a look at held-out scans, which takes seconds.
             given["epochs"] = int(min(40, max(4, given["time_s"] // 45)))
-    plan = from_dict(TrainConfig, preset.plan_with(**given), f"the plan of {args.model}")
-    return preset.network, options, plan
+    return from_dict(TrainConfig, preset.plan_with(**given), "the plan of the training")
 
 
 def seconds(text):
@@ -183,6 +218,8 @@ def _stored(args, plan):
     scans = StoredScans(args.data)
     if scans.batch != plan.batch:
         raise ConfigError(f"--batch must be that of {args.data}, {scans.batch} scans, not {plan.batch}.")
+    if plan.passes and plan.number > scans.scans:
+        raise ConfigError(f"{args.data} has {scans.scans} scans: give --passes with at most that --number.")
     if scans.scans < scans.contents.number:
         _note(f"{args.data} is not finished: its first {scans.scans} of {scans.contents.number} scans are used.")
     return scans
@@ -196,8 +233,9 @@ def _note(text):
 def command_line(args):
     """The command that trains the same model again."""
     words = ["fsl_mrs_dl", "train"]
-    names = "model basis pool pool_spectrum recipe data config number passes time batch epochs patience learning_rate"
-    names += " optimiser weight_decay schedule plateau_epochs clip precision held_out seed output"
+    names = "finetune scans truth" if args.finetune else "model"
+    names += " basis pool pool_spectrum recipe data config number passes time batch epochs patience"
+    names += " learning_rate optimiser weight_decay schedule plateau_epochs clip precision held_out seed output"
     for name in names.split():
         value = getattr(args, name)
         if value is not None:

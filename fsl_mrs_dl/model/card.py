@@ -1,7 +1,12 @@
 """The model card: what a model was trained on, with which outcome, and what it is for."""
 
+import hashlib
 import platform
 from importlib import metadata
+
+import numpy as np
+
+from ..errors import ModelError
 
 
 def versions():
@@ -14,6 +19,44 @@ def versions():
         except metadata.PackageNotFoundError:
             found[package] = "unknown"
     return found
+
+
+def content_hash(fids):
+    """Hash of a scan's content, whatever its file is called or how it is packed.
+
+    Args:
+        fids: (condition, point) complex array as read from the file.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    return hashlib.sha256(np.ascontiguousarray(fids, dtype="<c8").tobytes()).hexdigest()
+
+
+def adapted_scans(card):
+    """Scans that a model was adapted to: {name: content hash}, empty for a model that was not."""
+    adapted = card.get("adapted_to")
+    scans = adapted.get("scans") if isinstance(adapted, dict) else None
+    return scans if isinstance(scans, dict) else {}
+
+
+def check_out_of_sample(model, scans):
+    """Refuse to evaluate a model on scans that it was adapted to.
+
+    Args:
+        model: TrainedModel.
+        scans: {name: (condition, point) FIDs as read from the file}.
+
+    Raises:
+        ModelError: it was adapted to one of them.
+    """
+    known = set(adapted_scans(model.card).values())
+    seen = [name for name, fids in scans.items() if content_hash(fids) in known] if known else []
+    if seen:
+        raise ModelError(
+            f"The model {model.name} was adapted to {len(seen)} of these {len(scans)} scans, such as {seen[0]}: leave "
+            "them out, or give --in_sample and say so wherever you show the errors."
+        )
 
 
 def card_text(card):

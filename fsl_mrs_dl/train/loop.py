@@ -197,18 +197,23 @@ def held_out_errors(network, config, source, number, device):
     return {"errors": errors, "bounds": bounds}
 
 
+def machine_text(device):
+    """What a training ran on, in words."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
+    return f"{name}; {platform.machine()}, {os.cpu_count()} processor cores"
+
+
 def model_card(network_name, config, basis, recipe, trainee, pool, device):
     """The model card without its errors."""
     plan, last = trainee.plan, trainee.history[-1]
     best = min(trainee.history, key=lambda row: row["error"])
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
     return {
         "name": network_name,
         "purpose": f"{recipe.purpose} They are {', '.join(config.metabolites)} at {basis.centre_hz * 1e-6:.1f} MHz.",
         "not_for": recipe.not_for,
         "training": {
             "network": network_name,
-            "machine": f"{name}; {platform.machine()}, {os.cpu_count()} processor cores",
+            "machine": machine_text(device),
             "scans": last["scans"],
             "epochs": f"{last['epoch']}, the best one {best['epoch']}",
             "minutes": round(last["seconds"] / 60, 1),

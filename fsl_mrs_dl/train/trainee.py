@@ -143,7 +143,7 @@ class Trainee(lightning.LightningModule):
     def training_step(self, step, _):
         """Loss of one batch of simulated scans."""
         if not self.steps_summed:
-            # Dropout starts from the seed and the epoch; not earlier, as loaders draw numbers too, at times of their own.
+            # Dropout starts from seed and epoch; not earlier, as loaders draw numbers too, at times of their own.
             torch.manual_seed(seed_of(self.plan.seed, "epoch", self.epoch, self.trainer.global_rank))
         rate = self.plan.rate(self.done(), self.halvings)
         for group in self.optimizers(use_pl_optimizer=False).param_groups:

@@ -111,8 +111,8 @@ def curves_png(history):
     figure = Figure(figsize=(7, 6), layout="constrained")
     panels = figure.subplots(3, sharex=True, height_ratios=(2, 2, 1))
     scans = [row["scans"] for row in history]
-    titles = {"loss": "training loss", "error": "mean absolute error,\nheld-out scans", "learning_rate": "learning rate"}
-    for panel, (name, title) in zip(panels, titles.items()):
+    titles = ("training loss", "mean absolute error,\nheld-out scans", "learning rate")
+    for panel, name, title in zip(panels, ("loss", "error", "learning_rate"), titles, strict=True):
         values = [row[name] for row in history]
         panel.plot(scans, values, marker="." if len(scans) < 60 else None)
         panel.set_ylabel(title)
@@ -120,7 +120,8 @@ def curves_png(history):
         if name != "learning_rate":
             panel.set_yscale("log")
     best = min(history, key=lambda row: row["error"])
-    panels[1].plot(best["scans"], best["error"], "o", color="C3", label=f"best: {best['error']:.4f}, epoch {best['epoch']}")
+    label = f"best: {best['error']:.4f}, epoch {best['epoch']}"
+    panels[1].plot(best["scans"], best["error"], "o", color="C3", label=label)
     panels[1].legend(loc="upper right")
     panels[2].set_xlabel("scans seen")
     picture = io.BytesIO()

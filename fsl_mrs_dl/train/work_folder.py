@@ -17,6 +17,9 @@ SETTINGS, LAST, BEST = "settings.json", "last.ckpt", "best.ckpt"
 METRICS, CURVES, EVENTS = "metrics.csv", "learning_curves.png", "tensorboard"
 """Names of the files, and of the folder of TensorBoard's events."""
 
+DAMAGED = (OSError, RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
+"""What reading a damaged checkpoint raises, beside the refusal to unpickle."""
+
 
 class WorkFolder:
     """Settings, checkpoints and metrics of one training.
@@ -114,7 +117,7 @@ class WorkFolder:
             return None
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile) as exc:
+        except (*DAMAGED, pickle.UnpicklingError) as exc:
             raise ConfigError(f"{path} is damaged or no checkpoint; begin anew with --overwrite.") from exc
 
 
