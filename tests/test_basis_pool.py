@@ -11,7 +11,7 @@ from fsl_mrs_dl.basis.builders import megapress
 from fsl_mrs_dl.basis.pool import BasisPool, read_pool, sample_pool, simulate_drawn, write_pool
 from fsl_mrs_dl.basis.pool_members import member_sequences, member_systems
 from fsl_mrs_dl.basis.pool_priors import CHOICES, PoolPriors, draw_members
-from fsl_mrs_dl.basis.relaxation import T2_S, broaden_by_t2
+from fsl_mrs_dl.basis.relaxation import T2_S
 from fsl_mrs_dl.basis.simulate import simulate
 from fsl_mrs_dl.basis.spins import SPIN_TABLES, find_systems, load_systems, variant_systems
 from fsl_mrs_dl.errors import BasisError
@@ -34,6 +34,31 @@ def test_without_spread_a_member_is_the_plain_sequence():
     plain = simulate(megapress(**SMALL), NAMES)
     assert pool.fids[0] == pytest.approx(plain.astype(np.complex64), abs=1e-6)
     assert np.array_equal(pool.fids[0], pool.fids[1])
+
+
+RANGES = [field.name for field in fields(PoolPriors) if isinstance(field.default, tuple) and field.name not in CHOICES]
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_a_range_that_is_a_point_is_not_varied(name):
+    low, high = getattr(PoolPriors, name)
+    one, two = (PoolPriors.fixed(**SMALL, **{name: limits}) for limits in ((low, low), (low, high)))
+    point, varied = (draw_members(priors, tables_of(NAMES), 5, seed=2) for priors in (one, two))
+    assert all(np.array_equal(values[:-1], values[1:]) for values in point.values())
+    fids = simulate_drawn(one, {key: values[:2] for key, values in point.items()}, tables_of(["Cr"]), ["Cr"])
+    assert np.array_equal(fids[0], fids[1])
+    moves = {key.split("/")[0] for key, values in varied.items() if not np.array_equal(values[:-1], values[1:])}
+    assert moves <= {name, *NAMED_BY.get(name, ())} and (moves or name in ("calibration", "design", "editing_gap_s"))
+
+
+NAMED_BY = {
+    "shift_jitter_ppm": ["shift_ppm"],
+    "t2_factor": ["t2_s"],
+    "editing_delay_s": ["editing_gap_s"],
+    "first_refocusing_s": ["editing_gap_s"],
+    "editing_duration_s": ["editing_delay_s", "editing_gap_s"],
+}
+"""What is drawn under another name than its range's, or moves with it to keep pulses apart."""
 
 
 def test_same_seed_same_pool(pool):
@@ -172,24 +197,6 @@ def test_crushed_and_cycled_agree_where_pulses_are_ideal_and_differ_where_not():
     crushed, cycled, short = (singlet_of(b1_scale=(0.8, 0.8), pathways=weight) for weight in weights)
     assert cycled == pytest.approx(crushed, abs=2e-4)
     assert np.abs(short - crushed).max() > 1e-3
-
-
-def test_equal_or_endless_t2_leaves_the_lines():
-    fids = np.ones((2, 2, 2, 8), dtype=complex)
-    for t2_s in ([np.inf, np.inf], [0.1, 0.1]):
-        assert np.array_equal(broaden_by_t2(fids, np.array([t2_s, t2_s]), 1e-3), fids)
-
-
-def test_t2_sets_the_decay_between_metabolites_and_no_amplitude():
-    fids = broaden_by_t2(np.ones((1, 2, 2, 8), dtype=complex), np.array([[0.1, 0.2]]), 1e-3)
-    assert np.all(fids[:, :, 1] == 1) and np.all(fids[..., 0] == 1)
-    assert fids[0, 0, 0] == pytest.approx(np.exp(-np.arange(8) * 1e-3 * (1 / 0.1 - 1 / 0.2)))
-    plain = sample_pool(PoolPriors.fixed(**SMALL), NAMES, 1, seed=2)
-    relaxed = sample_pool(PoolPriors.fixed(**SMALL, relaxation=(0, 1)), NAMES, 1, seed=2)
-    rate = 1 / T2_S["Cr"] - 1 / T2_S["NAA"]
-    decay = np.exp(-rate * np.arange(64) / 2000)
-    assert relaxed.fids[0, :, 1] == pytest.approx(plain.fids[0, :, 1] * decay, abs=1e-6)
-    assert relaxed.fids[0, :, 0] == pytest.approx(plain.fids[0, :, 0])
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
