@@ -109,7 +109,7 @@ def save_model(model, folder, overwrite=False, beside=()):
         model: TrainedModel.
         folder: to make.
         overwrite: whether an existing folder is replaced.
-        beside: files of the training to keep beside the model, such as its metrics.
+        beside: files and folders of the training to keep beside the model, such as its metrics.
 
     Raises:
         OutputError: the folder exists and overwrite is off, or it cannot be written.
@@ -122,7 +122,7 @@ def save_model(model, folder, overwrite=False, beside=()):
         (partial / "card.json").write_text(json.dumps(model.card, indent=1) + "\n", encoding="utf-8")
         (partial / "card.md").write_text(card_text(model.card), encoding="utf-8")
         for path in beside:
-            shutil.copyfile(path, partial / path.name)
+            (shutil.copytree if path.is_dir() else shutil.copyfile)(path, partial / path.name)
 
 
 def shipped_models():

@@ -122,8 +122,8 @@ class WorkFolder:
 
 
     def results(self):
-        """Files that go into the model's folder: metrics and learning curves."""
-        return [self.path / name for name in (METRICS, CURVES) if (self.path / name).is_file()]
+        """What goes into the model's folder: metrics, learning curves, and events where there are any."""
+        return [self.path / name for name in (METRICS, CURVES, EVENTS) if (self.path / name).exists()]
 
 
 def first_difference(old, new, name=""):
