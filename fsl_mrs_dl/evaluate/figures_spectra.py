@@ -63,7 +63,7 @@ def differences(rebuilt, step):
     colours = series_colours(dict.fromkeys(one.series for one in rebuilt))
     columns = len(REPRESENTATIONS)
     figure, axes = panels(
-        len(acquisitions), columns, (4.0, 2.1), (0.75, 0.2, 0.75, 0.5), (0.25, 0.4), sharex=True, sharey="row"
+        len(acquisitions), columns, (4.0, 2.1), (0.75, 0.2, 0.95, 0.5), (0.25, 0.4), sharex=True, sharey="row"
     )
     scale = {one.id: np.abs(one.data[acquisitions[0]]).max() / 100 for one in rebuilt}
     for down, acquisition in enumerate(acquisitions):
@@ -101,7 +101,7 @@ def gap(table):
     acquisitions = list(dict.fromkeys(table["acquisition"]))
     series = [name for name in dict.fromkeys(table["series"]) if name != ALL] or [ALL]
     colours = series_colours(series)
-    figure, axes = panels(1, len(acquisitions), (3.6, 2.9), (0.8, 0.25, 0.75, 0.95), (0.3, 0.3), sharey=True)
+    figure, axes = panels(1, len(acquisitions), (3.6, 2.9), (0.8, 0.25, 0.95, 0.95), (0.3, 0.3), sharey=True)
     for axis, acquisition in zip(axes[0], acquisitions):
         for name, colour in colours.items():
             part = table[(table["acquisition"] == acquisition) & (table["series"] == name)].set_index("step")
@@ -130,7 +130,7 @@ def models_on_steps(table):
     series = [name for name in dict.fromkeys(table["series"]) if name != ALL] or [ALL]
     labels = list(dict.fromkeys(table["label"]))
     steps = [*STEPS, MEASURED]
-    figure, axes = panels(1, len(series), (4.6, 2.9), (0.8, 0.25, 0.75, 1.1), (0.3, 0.3), sharey=True)
+    figure, axes = panels(1, len(series), (4.6, 2.9), (0.8, 0.25, 0.95, 1.1), (0.3, 0.3), sharey=True)
     styles = {
         label: (COLOURS[index % len(COLOURS)], _STYLES[index // len(COLOURS) % len(_STYLES)])
         for index, label in enumerate(labels)

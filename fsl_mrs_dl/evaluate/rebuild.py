@@ -30,7 +30,7 @@ class Rebuilt:
         data: {acquisition: (band,) complex spectrum}, of "off", "on", "diff" or "single".
         noise: {acquisition: standard deviation of a real or imaginary part}.
         steps: {step: {acquisition: (band,) complex spectrum}}, see `STEPS`.
-        fids: {step: (condition, point) FIDs, the baseline within the band included}.
+        fids: {step: (condition, point) FIDs, the baseline included, and with it what the scan has outside the band}.
         sigma: (condition,) noise.
         linewidth_hz: Lorentzian width that fits the scan best, the basis set's own included (Hz).
         shift_hz, phase_rad: how far the scan stands above the basis set (Hz) and its zero-order phase (rad).
@@ -95,7 +95,7 @@ def rebuild(case, basis):
         data=acquisitions(model.data),
         noise={name: float(np.sqrt(value)) for name, value in _variances(model.sigma).items()},
         steps={step: acquisitions(whole) for step, (whole, _) in spectra.items()},
-        fids={step: model.fids(contents, found[step]) + _in_time(spectra[step][1], model) for step in STEPS},
+        fids={step: _whole(model, contents, found[step], spectra[step][1]) for step in STEPS},
         sigma=model.sigma,
         linewidth_hz=float(line[place["linewidth"]] + basis.linewidth_hz),
         shift_hz=float(line[place["shift"]]),
@@ -109,11 +109,17 @@ def _has_baseline(step):
     return STEPS.index(step) >= STEPS.index("baseline")
 
 
-def _in_time(spectra, model):
-    """FIDs (condition, point) of spectra (condition, band)."""
-    whole = np.zeros((len(spectra), model.scan.points), complex)
-    whole[:, model.band] = spectra
-    return axes.spectrum_to_fid(whole)
+def _whole(model, contents, theta, baseline):
+    """FIDs (condition, point) of a step with its baseline (condition, band).
+
+    With a baseline, what the scan has outside the band comes along: the foot of the water line must not end in a step.
+    """
+    fids = model.fids(contents, theta)
+    if not baseline.any():
+        return fids
+    rest = axes.fid_to_spectrum(model.scan.fids - fids)
+    rest[:, model.band] = baseline
+    return fids + axes.spectrum_to_fid(rest)
 
 
 def rebuild_all(cases, basis, shown=iter):
