@@ -106,6 +106,11 @@ def _figure(draw, content):
     panel = figure.subplots()
     draw(panel, content)
     panel.grid(alpha=0.3)
+    for axis in (panel.xaxis, panel.yaxis):
+        if axis.get_scale() == "log":
+            # Plain numbers: errors and costs often span less than a factor of ten.
+            axis.set_major_formatter("{x:.3g}")
+            axis.set_minor_formatter("{x:.3g}")
     return figure
 
 
