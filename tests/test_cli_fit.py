@@ -198,3 +198,19 @@ def test_a_warning_stands_before_the_numbers_and_the_plugin_is_named(place, tmp_
         printed = capsys.readouterr().out
         assert 0 <= printed.index("one: Warning: ") < printed.index("one: Cr ")
         assert ("fsl_mrs_dl plugin enable" in printed) == said
+
+
+def test_the_model_of_one_spectrum_is_found_by_its_basis_set(
+    single_basis, single_model_folder, tmp_path, monkeypatch, capsys
+):
+    write_basis(single_basis, tmp_path / "basis")
+    image = gen_nifti_mrs(fids_of(single_basis)[None, None, None, 0], 5e-4, CENTRE_HZ * 1e-6)
+    image.save(tmp_path / "scan.nii.gz")
+    words = [f"--{name}={tmp_path / path}" for name, path in (("data", "scan.nii.gz"), ("output", "out"))]
+    words.append(f"--basis={tmp_path / 'basis'}")
+    assert main(words) == 2
+    assert "No model was trained with this basis set" in capsys.readouterr().err
+    monkeypatch.setenv("FSL_MRS_DL_MODELS", str(single_model_folder))
+    assert main(words) == 0
+    options = json.loads((tmp_path / "out" / "single" / "options.txt").read_text().splitlines()[0])
+    assert options["dl_model"] == "small"

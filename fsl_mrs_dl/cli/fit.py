@@ -16,7 +16,7 @@ def add_arguments(parser):
     add("--edit_off", metavar="SCAN", help="edit-off spectrum in a file of its own")
     add("--mask", metavar="MASK", help="voxels to fit where --data is spectroscopic imaging, as for fsl_mrsi")
     add("--output", required=True, metavar="FOLDER", help="folder to make; one a scan in it for several scans")
-    add("--model", help="name of a shipped model, or the folder of one (default: yae; with --mask also by --basis)")
+    add("--model", help="name of a shipped model, or the folder of one (default: yae, or by a --basis of one spectrum)")
     add("--basis", nargs="+", help="basis set that the model was trained with (default: the shipped one)")
     add("--edit_order", choices=("on-off", "off-on"), help="order of the edit dimension (default: found out)")
     add("--internal_ref", nargs="+", metavar="METAB", help="internal reference (default: Cr+PCr where visible)")
@@ -55,7 +55,7 @@ def run(args):
     host = fit_host.HostSteps(args)
     options = {"internal_ref": args.internal_ref and tuple(args.internal_ref), "ppm_limits": tuple(args.ppmlim)}
     options["combine"] = [tuple(names) for names in args.combine]
-    quantifier = Quantifier(args.model or "yae", args.basis, **options)
+    quantifier = Quantifier(_model(args), args.basis, **options)
     if pair or len(args.data) == 1:
         with whole_folder(args.output, args.overwrite) as folder:
             _one(quantifier, host, args, folder)
@@ -65,16 +65,26 @@ def run(args):
     return _many(quantifier, host, args)
 
 
+def _model(args):
+    """The model asked for; else the one that was trained with a basis set of one spectrum, else yae."""
+    from ..basis.basis_set import read_basis
+    from ..fslmrs.choose import choose_model
+
+    if args.basis and not args.model:
+        basis = read_basis(args.basis)
+        if len(basis.conditions) == 1:
+            return choose_model(None, basis)
+    return args.model or "yae"
+
+
 def _imaging(args):
     """Fit the voxels of a mask; 0."""
     # Threads are spread over the voxels. More of them in numpy's matrix products, which are small, double the time;
     # this is read when numpy is imported for the first time.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    from ..basis.basis_set import read_basis
     from ..errors import ConfigError
     from ..fit.imaging import quantify_mrsi
     from ..folders import check_free
-    from ..fslmrs.choose import choose_model
 
     if not args.data or len(args.data) != 1:
         raise ConfigError("--mask goes with one file of spectroscopic imaging: give --data SCAN --mask MASK.")
@@ -83,11 +93,8 @@ def _imaging(args):
     if not args.ppmlim[0] < args.ppmlim[1]:
         raise ConfigError(f"--ppmlim takes LOW and HIGH in ppm, not {args.ppmlim[0]:g} and {args.ppmlim[1]:g}.")
     check_free(Path(args.output), args.overwrite, [*args.data, args.mask, *(args.basis or ()), args.model])
-    basis = read_basis(args.basis) if args.basis and not args.model else None
-    one_spectrum = basis is not None and len(basis.conditions) == 1
-    model = choose_model(None, basis) if one_spectrum else args.model or "yae"
     said = quantify_mrsi(
-        args.data[0], args.mask, args.output, model, args.basis,
+        args.data[0], args.mask, args.output, _model(args), args.basis,
         internal_ref=args.internal_ref and tuple(args.internal_ref),
         combine=[tuple(names) for names in args.combine], ppm_limits=tuple(args.ppmlim),
         report=args.report, overwrite=args.overwrite, progress=True, edit_order=args.edit_order,
