@@ -123,7 +123,7 @@ def test_ctrl_c_keeps_the_training(tiny_basis, tmp_path, capsys, monkeypatch):
     arguments = ["train", "--basis", str(tmp_path / "basis"), *PLAN, "--output", str(tmp_path / "mine")]
     handler = signal.getsignal(signal.SIGINT)
     assert main(arguments) == 130
-    signal.signal(signal.SIGINT, handler)
+    assert signal.getsignal(signal.SIGINT) is handler
     assert "--resume" in capsys.readouterr().err and not (tmp_path / "mine").exists()
     assert (tmp_path / "mine.training" / "last.ckpt").is_file()
     monkeypatch.setattr(Trainee, "training_step", plain)

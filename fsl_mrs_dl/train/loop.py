@@ -3,6 +3,7 @@
 import logging
 import os
 import platform
+import signal
 import warnings
 from dataclasses import asdict, dataclass, replace
 
@@ -166,10 +167,12 @@ def fit(trainee, hardware=Hardware(), progress=True):
     if not trainee.finished:
         # A GPU's fastest convolutions do not give the same sum twice.
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+        on_interrupt = signal.getsignal(signal.SIGINT)
         try:
             trainer.fit(trainee)
         except SystemExit as exc:
-            # Lightning's answer to Ctrl-C; only commands exit.
+            # Lightning's answer to Ctrl-C, after which it lets no other through; only commands exit.
+            signal.signal(signal.SIGINT, on_interrupt)
             raise KeyboardInterrupt from exc
     if trainee.work is not None and trainer.is_global_zero:
         Curves(trainee.work)(trainee.history)

@@ -82,8 +82,8 @@ class Trainee(lightning.LightningModule):
     def configure_optimizers(self):
         """Adam or AdamW; the learning rate is set at every step."""
         kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[self.plan.optimiser]
-        # One kernel for all weights; with mixed precision, Lightning could not clip the gradients.
-        fused = self.device.type == "cuda" and self.plan.precision == "32-true"
+        # All weights at once; with mixed precision, Lightning could not clip the gradients.
+        fused = self.device.type in ("cpu", "cuda") and self.plan.precision == "32-true"
         options = {"weight_decay": self.plan.weight_decay, "fused": fused}
         return kind(self.network.parameters(), self.plan.learning_rate, **options)
 
