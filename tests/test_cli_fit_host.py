@@ -1,10 +1,13 @@
 """The options of the fit command that FSL-MRS serves, from raw files to millimolar."""
 
 import argparse
+import csv
 
 import numpy as np
 import pytest
+from nifti_mrs.create_nmrs import gen_nifti_mrs
 
+from fsl_mrs_dl.basis.basis_set import write_basis
 from fsl_mrs_dl.cli import fit, fit_host
 from fsl_mrs_dl.cli.main import main
 from fsl_mrs_dl.errors import ConfigError
@@ -12,6 +15,7 @@ from fsl_mrs_dl.fit.align import align
 from fsl_mrs_dl.fit.prediction import Prediction
 from fsl_mrs_dl.fit.result import make_result
 
+from .conftest import CENTRE_HZ
 from .fit_examples import MODEL
 from .raw_examples import CONTENTS, write_scans
 from .test_cli_fit import write_scan
@@ -86,3 +90,18 @@ def place_of_scan(tiny_basis, tmp_path):
     """Path of a scan that is averaged already."""
     write_scan(tmp_path / "scan.nii.gz", fids_of(tiny_basis))
     return str(tmp_path / "scan.nii.gz")
+
+
+@pytest.mark.with_fsl_mrs
+def test_the_command_gives_millimolar(single_basis, single_model_folder, tmp_path, capsys):
+    write_basis(single_basis, tmp_path / "basis")
+    t = np.arange(single_basis.points) * single_basis.dwell_s
+    fids = {"scan": fids_of(single_basis)[0], "water": 300 * np.exp(-6 * np.pi * t) + 0j}
+    for name, fid in fids.items():
+        gen_nifti_mrs(fid[None, None, None], 5e-4, CENTRE_HZ * 1e-6).save(tmp_path / f"{name}.nii.gz")
+    paths = {"data": "scan.nii.gz", "h2o": "water.nii.gz", "basis": "basis", "output": "out"}
+    words = [f"--{name}={tmp_path / path}" for name, path in paths.items()]
+    assert main([*words, f"--model={single_model_folder}", "--TE", "30", "--TR", "2"]) == 0
+    assert "in mM: Cr " in capsys.readouterr().out
+    with (tmp_path / "out" / "group.csv").open() as file:
+        assert all(0 < float(row["molarity"]) < 1e5 for row in csv.DictReader(file))

@@ -50,7 +50,7 @@ def run(args):
 
     if not args.ppmlim[0] < args.ppmlim[1]:
         raise ConfigError(f"--ppmlim takes LOW and HIGH in ppm, not {args.ppmlim[0]:g} and {args.ppmlim[1]:g}.")
-    inputs = [*(args.data or ()), args.edit_on, args.edit_off, args.mask, args.h2o, *(args.basis or ()), args.model]
+    inputs = [*(args.data or ()), args.edit_on, args.edit_off, *args.h2o, *(args.basis or ()), args.model]
     check_free(Path(args.output), args.overwrite, inputs)
     host = fit_host.HostSteps(args)
     options = {"internal_ref": args.internal_ref and tuple(args.internal_ref), "ppm_limits": tuple(args.ppmlim)}
