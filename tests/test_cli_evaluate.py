@@ -1,5 +1,8 @@
 """The evaluate command on scans of known contents and on simulated ones."""
 
+import hashlib
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,56 +14,84 @@ from fsl_mrs_dl.model.checkpoint import save_model
 from .test_cli_fit import write_scan
 from .test_fit_quantify import CONTENTS, fids_of
 
+SCANS = {"a": ("s1", 2.0), "b": ("s2", -1.0), "c": ("s2", 0.5)}
+
 
 @pytest.fixture
 def place(tiny_model, tiny_basis, tmp_path):
-    """Arguments with the tiny model and basis set, and a folder of two scans with their truth."""
+    """Arguments with the tiny model and basis set, and a folder of three scans with their truth."""
     save_model(tiny_model, tmp_path / "tiny")
     write_basis(tiny_basis, tmp_path / "basis")
     scans = tmp_path / "scans"
     scans.mkdir()
-    for name, shift_hz in (("a", 2.0), ("b", -1.0)):
+    rows = ["id,series,Cr,GABA,NAA"]
+    for name, (series, shift_hz) in SCANS.items():
         write_scan(scans / f"{name}.nii.gz", fids_of(tiny_basis, shift_hz=shift_hz))
-    rows = [f"{name},{series},{','.join(map(str, 10 * CONTENTS))}" for name, series in (("a", "s1"), ("b", "s2"))]
-    (scans / "truth.csv").write_text("\n".join(["id,series,Cr,GABA,NAA", *rows]) + "\n")
+        rows.append(f"{name},{series},{','.join(map(str, 10 * CONTENTS))}")
+    (scans / "truth.csv").write_text("\n".join(rows) + "\n")
     return tmp_path
 
 
-def test_tables_of_errors(place, capsys):
-    (place / "other.csv").write_text("method,GABA,Cr,NAA\nTool,0.2,0.1,0.3\n")
-    arguments = ["evaluate", "--models", str(place / "tiny"), "--basis", str(place / "basis")]
-    scans = ["--scans", str(place / "scans"), "--beside", str(place / "other.csv")]
-    assert main([*arguments, *scans, "--simulated", "500", "--output", str(place / "errors.csv")]) == 0
+def evaluate(place, *arguments):
+    """Exit code of the command with the tiny model and basis set."""
+    return main(["evaluate", "--models", str(place / "tiny"), "--basis", str(place / "basis"), *map(str, arguments)])
+
+
+def digests(folder):
+    """SHA-256 of every file of a study that has no times."""
+    files = (path for path in folder.iterdir() if path.is_file() and path.name not in ("cost.csv", "study.html"))
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_a_study(place, capsys, monkeypatch):
+    monkeypatch.setenv("LCMODEL_EXEC", str(place / "nothing"))
+    study = place / "study"
+    assert evaluate(place, "--scans", place / "scans", "--with", "lcmodel", "--output", study) == 0
     printed = capsys.readouterr().out
-    assert "least-squares bound" in printed and "500 simulated spectra" in printed
-    table = pd.read_csv(place / "errors.csv")
-    tool = table[table.eq("Tool").any(axis=1)].iloc[0]
-    assert (tool["Cr"], tool["GABA"], tool["NAA"]) == (0.1, 0.2, 0.3) and tool["mean"] == pytest.approx(0.2)
-    phantoms = table[table.eq("s1").any(axis=1) | table.eq("s2").any(axis=1)]
-    together = table[table.eq("tiny").any(axis=1) & table.eq("all").any(axis=1)].iloc[-1]
-    assert len(phantoms) == 2 and together["mean"] == pytest.approx(phantoms["mean"].mean())
-    assert together["mean"] < 0.08
-    bound = table[table.eq("least-squares bound").any(axis=1)].iloc[0]
-    own = table[table.eq("tiny").any(axis=1)].iloc[0]
-    assert np.all(bound[["Cr", "GABA", "NAA"]].astype(float) < own[["Cr", "GABA", "NAA"]].astype(float))
+    assert "lcmodel is missing: " in printed and "tiny" in printed and "study.html" in printed
+    table = pd.read_csv(study / "study.csv", keep_default_na=False)
+    assert set(table["method"]) == {"tiny"} and list(table["id"].unique()) == list(SCANS)
+    by_name = table.groupby("metabolite")["estimate"].mean()
+    np.testing.assert_allclose(by_name[["Cr", "GABA", "NAA"]], CONTENTS, atol=0.08)
+    assert (study / "study.html").is_file() and pd.read_csv(study / "cost.csv").shape[0] == 1
+    about = json.loads((study / "estimates" / "run.json").read_text())
+    assert about["missing"].keys() == {"lcmodel"} and about["methods"][0]["name"] == "tiny"
+    assert len((study / "estimates" / "tiny.jsonl").read_text().split("\n\n")) == 3
+    assert not (place / "study_unfinished").exists()
+    # Anew, and once more from the estimates that are there.
+    assert evaluate(place, "--scans", place / "scans", "--with", "lcmodel", "--output", place / "again") == 0
+    assert digests(study) == digests(place / "again")
+    before = (study / "estimates" / "tiny.jsonl").read_bytes()
+    assert evaluate(place, "--scans", place / "scans", "--with", "lcmodel", "--output", study, "--overwrite") == 0
+    assert (study / "estimates" / "tiny.jsonl").read_bytes() == before and digests(study) == digests(place / "again")
+
+
+def test_simulated_spectra(place, capsys):
+    assert evaluate(place, "--simulated", "500") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "500 simulated spectra" in lines[0] and lines[1].split() == ["Cr", "GABA", "NAA", "mean"]
+    values = {line[: line.index("0.")].strip(): np.array(line.split()[-4:], float) for line in lines[3:5]}
+    assert list(values) == ["tiny", "least-squares bound"] and (values["least-squares bound"] < values["tiny"]).all()
 
 
 def test_refusals(place, capsys):
-    arguments = ["evaluate", "--models", str(place / "tiny"), "--basis", str(place / "basis")]
-    (place / "wrong.csv").write_text("tool,Cr\nTool,0.1\n")
+    scans, output = ("--scans", place / "scans"), ("--output", place / "new")
+    (place / "there").mkdir()
     cases = [
-        (arguments, "--simulated"),
-        ([*arguments, "--simulated", "-5"], "--simulated must be 1 or more"),
-        ([*arguments, "--simulated", "0"], "--simulated must be 1 or more"),
-        ([*arguments, "--simulated", "9", "--output", str(place / "wrong.csv")], "File exists"),
-        ([*arguments, "--simulated", "9", "--output", str(place / "none" / "a.csv")], "--output"),
-        ([*arguments, "--simulated", "9", "--output", str(place)], "--output"),
-        ([*arguments, "--scans", str(place), "--output", str(place / "new.csv")], "truth.csv"),
-        ([*arguments, "--scans", str(place)], "truth.csv"),
-        ([*arguments, "--scans", str(place / "scans"), "--beside", str(place / "wrong.csv")], "wrong.csv"),
+        ((), "--simulated"),
+        (("--simulated", "-5"), "--simulated must be 1 or more"),
+        ((*scans, *output, "--number", "0"), "--number must be 1 or more"),
+        ((*scans, *output, "--workers", "0"), "--workers must be 1 or more"),
+        (scans, "--output"),
+        (("--simulated", "9", *output), "--output"),
+        (("--scans", place, *output), "truth.csv"),
+        ((*scans, "--output", place / "there"), "exists"),
+        ((*scans, "--output", place / "scans", "--overwrite"), "holds the input"),
     ]
     for case, word in cases:
-        assert main(case) == 2
+        assert evaluate(place, *case) == 2
         error = capsys.readouterr().err.splitlines()
         assert len(error) == 1 and word in error[0]
-    assert not (place / "new.csv").exists() and (place / "wrong.csv").read_text() == "tool,Cr\nTool,0.1\n"
+    assert main(["evaluate", "--models", "--simulated", "9"]) == 2
+    assert "give --models" in capsys.readouterr().err
+    assert not (place / "new").exists() and not (place / "new_unfinished").exists()

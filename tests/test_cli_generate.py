@@ -9,8 +9,7 @@ import torch
 
 from fsl_mrs_dl.basis.basis_set import write_basis
 from fsl_mrs_dl.cli.main import main
-from fsl_mrs_dl.evaluate.phantoms import read_phantoms
-from fsl_mrs_dl.fit.scan import read_scan
+from fsl_mrs_dl.evaluate.cases import read_cases
 from fsl_mrs_dl.model.checkpoint import load_model
 from fsl_mrs_dl.synth.benchmark import benchmark_text, step_shares
 from fsl_mrs_dl.synth.dataset import Stream
@@ -65,16 +64,16 @@ def test_training_on_a_file_is_training_on_its_stream(folder, capsys):
 
 def test_nifti_is_read_back_with_its_contents(folder, tiny_basis):
     assert generate(folder, "--nifti", 10, "--seed", 2, "--output", folder / "scans") == 0
-    known = read_phantoms(folder / "scans", tiny_basis.names)
+    known = read_cases([folder / "scans"], tiny_basis.names)
     stream = Stream(tiny_basis, PHANTOM, 2, None, 8)
     batches = [stream[0], stream[1]]
-    assert len(known.paths) == 10 and set(known.series) == {"phantom"}
-    for index, path in enumerate(known.paths):
+    assert len(known) == 10 and {case.series for case in known} == {"phantom"}
+    for index, case in enumerate(known):
         batch, row = batches[index // 8], index % 8
-        scan = read_scan(path)
+        scan = case.scan
         assert scan.conditions == tiny_basis.conditions and "EditCondition" in " ".join(scan.notes)
         np.testing.assert_allclose(scan.fids, batch.measured[row].numpy(), rtol=1e-6)
-        np.testing.assert_allclose(known.truth[index], batch.draw.concentrations[row].numpy(), rtol=1e-6)
+        np.testing.assert_allclose(list(case.truth.values()), batch.draw.concentrations[row].numpy(), rtol=1e-6)
         assert (scan.dwell_s, scan.centre_hz) == pytest.approx((5e-4, tiny_basis.centre_hz))
     drawn = pd.read_csv(folder / "scans" / "parameters.csv")
     assert drawn["lorentz_hz"][9] == pytest.approx(float(batches[1].draw.lorentz_hz[1]))

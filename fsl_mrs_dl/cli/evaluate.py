@@ -1,67 +1,105 @@
-"""fsl_mrs_dl evaluate: errors of models on simulated scans and on scans of known contents."""
+"""fsl_mrs_dl evaluate: the study of models and conventional fits on scans of known contents, or on simulated ones."""
+
+TOOLS = ("newton", "lcmodel")
 
 
 def add_arguments(parser):
     """Options of the command."""
     add = parser.add_argument
-    add("--models", nargs="+", default=["yae", "cnn"], help="names or folders of models (default: yae cnn)")
-    add("--basis", nargs="+", help="basis set of the models (default: the shipped one)")
-    add("--scans", help="folder of NIfTI-MRS scans with truth.csv (columns id, series and one a metabolite, in mM)")
-    add("--beside", help="CSV file of other methods' errors on these scans (method and one column a metabolite)")
+    add("--scans", nargs="+", help="folders of NIfTI-MRS scans with truth.csv, or HDF5 files of fsl_mrs_dl generate")
+    add("--models", nargs="*", default=["yae", "cnn"], help="names or folders of models (default: yae cnn)")
+    add("--with", dest="tools", nargs="+", default=[], choices=TOOLS, help="conventional fits beside the models")
+    add("--basis", nargs="+", help="basis set of the models and the conventional fits (default: the shipped one)")
+    add("--output", help="folder to make for the study")
+    add("--overwrite", action="store_true", help="replace the folder; estimates of what is the same are kept")
+    add("--number", type=int, default=100, help="most scans taken from an HDF5 file (default: %(default)s)")
+    add("--workers", type=int, default=1, help="processes that share the scans; times are fair with 1, the default")
     add("--simulated", type=int, help="errors on that many new spectra at the published conditions, beside their bound")
-    add("--seed", type=int, default=90001, help="of the simulated spectra (default: %(default)s)")
-    add("--output", help="CSV file for the tables")
+    add("--seed", type=int, default=90001, help="of bootstrap and simulated spectra (default: %(default)s)")
 
 
 def run(args):
-    """Print a table for each kind of scans asked for."""
-    import pandas as pd
+    """Make the study, or print the table of simulated spectra; or both."""
+    import os
 
+    # Before numpy is loaded: matrices of one spectrum gain nothing from more threads, and lose much on busy cores.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     from ..errors import ConfigError
-    from ..evaluate.tables import phantom_table, read_errors, simulated_table
-    from ..fit.quantify import basis_for
-    from ..model.checkpoint import load_model
+    from ..folders import check_free
 
-    if args.simulated is not None and args.simulated < 1:
-        raise ConfigError(f"--simulated must be 1 or more spectra, not {args.simulated}.")
+    for option in ("simulated", "number", "workers"):
+        value = getattr(args, option)
+        if value is not None and value < 1:
+            raise ConfigError(f"--{option} must be 1 or more, not {value}.")
     if not args.scans and not args.simulated:
         raise ConfigError("Nothing to evaluate: give --scans FOLDER, --simulated NUMBER or both.")
+    if bool(args.scans) != bool(args.output):
+        raise ConfigError("A study needs --scans and --output, the folder to make; simulated spectra are only printed.")
+    if not args.models and not (args.scans and args.tools):
+        raise ConfigError("Nothing to evaluate: give --models, or --scans and --with.")
     if args.output:
-        _check_output(args.output)
-    models = [load_model(name) for name in args.models]
-    bases = [basis_for(model, args.basis) for model in models]
-    tables = {}
+        check_free(args.output, args.overwrite, args.scans)
     if args.simulated:
-        title = f"{args.simulated} simulated spectra at the published conditions"
-        tables[title] = simulated_table(models, bases, args.simulated, args.seed)
+        _simulated(args)
     if args.scans:
-        table = phantom_table(models, bases, args.scans)
-        tables[f"scans of {args.scans}"] = pd.concat([table, read_errors(args.beside, table)]) if args.beside else table
-    for title, table in tables.items():
-        print(f"Mean absolute errors (relative to the largest concentration), {title}:")
-        print(table.to_string(float_format="{:.4f}".format, sparsify=False), end="\n\n")
-    if args.output:
-        try:
-            pd.concat(tables, names=["scans"]).to_csv(args.output, mode="x")
-        except OSError as exc:
-            raise _no_output(args.output, exc) from exc
+        _study(args)
     return 0
 
 
-def _check_output(path):
-    """Raise OutputError where a new file cannot be made; leaves none behind."""
-    from pathlib import Path
+def _simulated(args):
+    """Print the errors of the models on simulated spectra."""
+    from ..evaluate.tables import simulated_table
+    from ..fit.quantify import basis_for
+    from ..model.checkpoint import load_model
+
+    models = [load_model(name) for name in args.models]
+    table = simulated_table(models, [basis_for(model, args.basis) for model in models], args.simulated, args.seed)
+    print(
+        "Mean absolute errors (relative to the largest concentration), "
+        f"{args.simulated} simulated spectra at the published conditions:"
+    )
+    print(table.to_string(float_format="{:.4f}".format, sparsify=False), end="\n\n")
+
+
+def _study(args):
+    """Make the folder of the study and print its outcome in short."""
+    from ..basis.basis_set import read_basis, shipped_basis
+    from ..evaluate.cases import read_cases
+    from ..evaluate.methods import model_method
+    from ..evaluate.normalise import failures
+    from ..evaluate.study import make_study, summary
+
+    basis = read_basis(args.basis or shipped_basis())
+    methods, missing = [model_method(name, args.basis) for name in args.models], {}
+    for name in args.tools:
+        found = _tool(name, basis, missing)
+        methods += [found] if found else []
+    names = list(dict.fromkeys(name for method in methods for name in method.metabolites))
+    cases = read_cases(args.scans, names, args.number)
+    options = {"missing": missing, "basis": basis, "workers": args.workers, "overwrite": args.overwrite}
+    frame = make_study(cases, methods, args.output, args.seed, **options)
+    print(f"Mean absolute errors (relative to the largest concentration), {len(cases)} scans:")
+    print(summary(frame).to_string(float_format="{:.3f}".format, index=False))
+    for row in failures(frame).itertuples():
+        print(f"{row.label} failed on {row.id}: {row.failure}")
+    for name, reason in missing.items():
+        print(f"{name} is missing: {reason}")
+    print(f"The study is in {args.output}; open {args.output}/study.html.")
+
+
+def _tool(name, basis, missing):
+    """Method of a conventional fit; None where it is not available, with the reason in `missing`."""
+    from ..errors import ConfigError
+    from ..evaluate.conventional import PPM_RANGE, conventional_method
+    from ..evaluate.lcmodel import lcmodel_method
+    from ..fslmrs.newton import NewtonFit, newton_version
 
     try:
-        with open(path, "x"):
-            pass
-        Path(path).unlink()
-    except OSError as exc:
-        raise _no_output(path, exc) from exc
-
-
-def _no_output(path, exc):
-    """OutputError of an OSError."""
-    from ..errors import OutputError
-
-    return OutputError(f"--output {path} cannot be made ({exc.strerror or exc}); choose a new file elsewhere.")
+        if name == "lcmodel":
+            return lcmodel_method(basis)
+        return conventional_method("newton", NewtonFit(PPM_RANGE), basis, newton_version(PPM_RANGE))
+    except ImportError as exc:
+        missing[name] = f"FSL-MRS cannot be imported ({exc}); install fsl_mrs, or put a checkout of it in PYTHONPATH."
+    except ConfigError as exc:
+        missing[name] = str(exc)
+    return None

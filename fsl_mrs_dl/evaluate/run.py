@@ -23,7 +23,8 @@ COLUMNS = (
 )  # fmt: skip
 """Columns of the table of a study; a row is one metabolite of one scan by one spectrum of one method."""
 
-_SUFFIX = ".jsonl"
+SUFFIX = ".jsonl"
+"""Ending of a file of estimates."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +100,7 @@ def _rows(method, spectrum, case, outcome):
 
 def _outcomes(method, cases, folder, workers, progress):
     """Outcome of a method for each case, from its file where it is there."""
-    path = folder / f"{method.name}{_SUFFIX}"
+    path = folder / f"{method.name}{SUFFIX}"
     keys = [_key(method, case) for case in cases]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -109,14 +110,13 @@ def _outcomes(method, cases, folder, workers, progress):
     missing = {key: case.scan for key, case in zip(keys, cases, strict=True) if key not in done}
     bar = tqdm(total=len(cases), initial=len(cases) - len(missing), desc=method.name, disable=not progress, leave=False)
     try:
-        with bar:
-            with path.open("a", encoding="utf-8") as file:
-                for key, outcome in _computed(method, missing, workers):
-                    # A leading line end closes a line that a killed run left unfinished.
-                    file.write("\n" + json.dumps({"key": key, **vars(outcome)}) + "\n")
-                    file.flush()
-                    done[key] = outcome
-                    bar.update()
+        with bar, path.open("a", encoding="utf-8") as file:
+            for key, outcome in _computed(method, missing, workers):
+                # A leading line end closes a line that a killed run left unfinished.
+                file.write("\n" + json.dumps({"key": key, **vars(outcome)}) + "\n")
+                file.flush()
+                done[key] = outcome
+                bar.update()
     except OSError as exc:
         raise OutputError(
             f"{path} cannot be written ({exc.strerror}); free some space and give the command again to go on."
