@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,8 @@ import pytest
 
 from fsl_mrs_dl.basis.basis_set import write_basis
 from fsl_mrs_dl.cli.main import main
+from fsl_mrs_dl.fit.scan import read_scan
+from fsl_mrs_dl.model.card import content_hash
 from fsl_mrs_dl.model.checkpoint import save_model
 
 from .test_cli_fit import write_scan
@@ -95,3 +98,15 @@ def test_refusals(place, capsys):
     assert main(["evaluate", "--models", "--simulated", "9"]) == 2
     assert "give --models" in capsys.readouterr().err
     assert not (place / "new").exists() and not (place / "new_unfinished").exists()
+
+
+def test_scans_that_a_model_was_adapted_to_are_refused_but_in_sample(place, tiny_model, capsys):
+    seen = {"b": content_hash(read_scan(place / "scans" / "b.nii.gz").fids)}
+    adapted = replace(tiny_model, card={**tiny_model.card, "adapted_to": {"scans": seen}})
+    save_model(adapted, place / "tiny", overwrite=True)
+    study = place / "study"
+    assert evaluate(place, "--scans", place / "scans", "--output", study) == 2
+    error = capsys.readouterr().err
+    assert "--in_sample" in error and "adapted to 1 of these 3 scans, such as b" in error and not study.exists()
+    assert evaluate(place, "--scans", place / "scans", "--output", study, "--in_sample") == 0
+    assert "tiny was adapted to 1 of these scans" in capsys.readouterr().out

@@ -14,6 +14,7 @@ def add_arguments(parser):
     add("--overwrite", action="store_true", help="replace the folder; estimates of what is the same are kept")
     add("--number", type=int, default=100, help="most scans taken from an HDF5 file (default: %(default)s)")
     add("--workers", type=int, default=1, help="processes that share the scans; times are fair with 1, the default")
+    add("--in_sample", action="store_true", help="allow models on scans that they were adapted to (train --finetune)")
     add("--simulated", type=int, help="errors on that many new spectra at the published conditions, beside their bound")
     add("--seed", type=int, default=90001, help="of bootstrap and simulated spectra (default: %(default)s)")
 
@@ -76,6 +77,7 @@ def _study(args):
         methods += [found] if found else []
     names = list(dict.fromkeys(name for method in methods for name in method.metabolites))
     cases = read_cases(args.scans, names, args.number)
+    notes = _in_sample(args, cases)
     options = {"missing": missing, "basis": basis, "workers": args.workers, "overwrite": args.overwrite}
     frame = make_study(cases, methods, args.output, args.seed, **options)
     print(f"Mean absolute errors (relative to the largest concentration), {len(cases)} scans:")
@@ -84,7 +86,24 @@ def _study(args):
         print(f"{row.label} failed on {row.id}: {row.failure}")
     for name, reason in missing.items():
         print(f"{name} is missing: {reason}")
+    for note in notes:
+        print(note)
     print(f"The study is in {args.output}; open {args.output}/study.html.")
+
+
+def _in_sample(args, cases):
+    """Notes on models that were adapted to some of the cases; ModelError unless --in_sample allows them."""
+    from ..model.card import check_out_of_sample, in_sample
+    from ..model.checkpoint import load_model
+
+    scans = {case.id: case.scan.fids for case in cases}
+    notes = []
+    for model in map(load_model, args.models):
+        if not args.in_sample:
+            check_out_of_sample(model, scans)
+        elif seen := in_sample(model, scans):
+            notes.append(f"{model.name} was adapted to {len(seen)} of these scans: its errors hold for no others.")
+    return notes
 
 
 def _tool(name, basis, missing):

@@ -40,18 +40,24 @@ def adapted_scans(card):
     return scans if isinstance(scans, dict) else {}
 
 
-def check_out_of_sample(model, scans):
-    """Refuse to evaluate a model on scans that it was adapted to.
+def in_sample(model, scans):
+    """Names of the scans that a model was adapted to, whatever their files are called now.
 
     Args:
         model: TrainedModel.
         scans: {name: (condition, point) FIDs as read from the file}.
+    """
+    known = set(adapted_scans(model.card).values())
+    return [name for name, fids in scans.items() if content_hash(fids) in known] if known else []
+
+
+def check_out_of_sample(model, scans):
+    """Refuse to evaluate a model on scans that it was adapted to; arguments as of `in_sample`.
 
     Raises:
         ModelError: it was adapted to one of them.
     """
-    known = set(adapted_scans(model.card).values())
-    seen = [name for name, fids in scans.items() if content_hash(fids) in known] if known else []
+    seen = in_sample(model, scans)
     if seen:
         raise ModelError(
             f"The model {model.name} was adapted to {len(seen)} of these {len(scans)} scans, such as {seen[0]}: leave "
