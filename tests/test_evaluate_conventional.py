@@ -116,14 +116,16 @@ def test_a_spectrum_that_fails_leaves_the_other(shipped):
     def fit(scan, basis, spectrum):
         if spectrum == failing:
             raise RuntimeError("no fit")
-        return dict.fromkeys(basis.names, 1.0)
+        return dict.fromkeys(basis.names, 1.0 if spectrum != empty else 0.0)
 
     method, scan = conventional_method("m", fit, shipped, "1"), scan_of(shipped)
-    failing = "diff"
+    failing, empty = "diff", None
     assert outcome_of(method, scan).failures == {"diff": "RuntimeError: no fit"}
     failing = "off"
     reason = "DataError: Cr would be from edit-off, whose fit failed: no fit"
     assert outcome_of(method, scan).failures == {"off": "RuntimeError: no fit", "diff": reason}
+    failing, empty = None, "off"
+    assert set(outcome_of(method, scan).failures) == {"off", "diff"}
 
 
 def test_one_spectrum(shipped):

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from .._version import __version__
 from ..basis.basis_set import SINGLE, SUBFOLDERS, BasisSet
 from ..errors import DataError
 from ..fit.quantify import scan_for
@@ -24,7 +25,8 @@ def conventional_method(name, fit, basis, version):
         version: of the fit and its settings; the basis set's is added.
     """
     spectra = ("off", "diff") if len(basis.conditions) == 2 else (spectrum_of(basis),)
-    return Method(name, spectra, basis.names, SpectraFit(fit, basis), f"{version}, basis {basis.fingerprint()}")
+    version = f"{version}, fsl_mrs_dl {__version__}, basis {basis.fingerprint()}"
+    return Method(name, spectra, basis.names, SpectraFit(fit, basis), version)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,11 +61,12 @@ class SpectraFit:
         if hidden and isinstance(others, Exception):
             return DataError(f"{', '.join(hidden)} would be from edit-off, whose fit failed: {others}")
         try:
-            return {name: others[name] for name in hidden} | self.fit(
-                scan.single(spectrum), single.keep(shown), SUBFOLDERS[spectrum]
-            )
+            found = self.fit(scan.single(spectrum), single.keep(shown), SUBFOLDERS[spectrum])
         except FAILURES as exc:
             return exc
+        if not any(value > 0 for value in found.values()):
+            return DataError("no estimate is above 0")
+        return {name: others[name] for name in hidden} | found
 
 
 def resample_basis(basis, scan):
