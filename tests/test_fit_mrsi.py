@@ -1,7 +1,11 @@
 """Spectroscopic imaging: maps of known contents, equal to fits voxel by voxel, written as fsl_mrsi writes them."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -333,3 +337,20 @@ def test_edited_imaging_is_fitted_as_its_voxels_one_by_one(tiny_basis, tiny_mode
         image = NIFTI_MRS(str(folder / "fit/fit.nii.gz"), validate_on_creation=True)
         assert image.shape == (*shape, 2048) and image.dim_tags == [None] * 3
     assert (tmp_path / "out" / "report.html").is_file() and not (tmp_path / "out" / "concs").exists()
+
+
+def test_the_command_sets_one_thread_before_numpy_is_there(tmp_path):
+    """Threads of numpy's own, beside those of the voxels, make the fit several times slower."""
+    code = (
+        "import os, sys\nfrom fsl_mrs_dl.cli.main import main\n"
+        "class Watch:\n    def find_spec(self, name, *_):\n        if name == 'numpy': "
+        "print('threads', os.environ.get('OMP_NUM_THREADS'))\n"
+        "sys.meta_path.insert(0, Watch())\n"
+        "main(['fit', '--data', 'a.nii.gz', '--mask', 'b.nii.gz', '--output', 'out'])\n"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+    environment["PYTHONPATH"] = str(Path(axes.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout.splitlines()[0] == "threads 1"

@@ -30,6 +30,10 @@ def add_arguments(parser):
 
 def run(args):
     """Quantify every scan; 0, or 1 when some failed. All failing, or a single one, is an error."""
+    if args.mask:
+        # Threads are spread over the voxels. More of them in numpy's matrix products, which are small, take several
+        # times as long; this is read when numpy is imported for the first time, so it comes before all imports.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
     from ..errors import ConfigError
 
     pair = args.edit_on or args.edit_off
@@ -79,9 +83,6 @@ def _model(args):
 
 def _imaging(args):
     """Fit the voxels of a mask; 0."""
-    # Threads are spread over the voxels. More of them in numpy's matrix products, which are small, double the time;
-    # this is read when numpy is imported for the first time.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     from ..errors import ConfigError
     from ..fit.imaging import quantify_mrsi
     from ..folders import check_free
