@@ -33,7 +33,7 @@ def test_what_a_basis_set_shows(tiny_basis, single_basis, tmp_path):
     assert spectrum_of(tiny_basis) == "both" and spectrum_of(single_basis) == "single"
     write_basis(tiny_basis, tmp_path / "set")
     assert [spectrum_of(read_basis(tmp_path / "set" / name)) for name in ("off", "diff")] == ["off", "diff"]
-    shipped = model_method("yae_diff")
+    shipped = model_method("hybrid_diff")
     assert shipped.spectra == ("diff",) and "Cr" not in shipped.metabolites
     assert visible_names(tiny_basis) == tiny_basis.names
 

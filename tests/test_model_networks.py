@@ -24,10 +24,19 @@ def truth(batch=4):
     return Output(torch.rand(batch, 3).softmax(-1), torch.randn(batch, 4), torch.randn(batch, 4, 100))
 
 
-@pytest.mark.parametrize("name", networks.NETWORKS)
-def test_shapes_and_gradients(name):
+def untrained(name):
+    """A network of three metabolites on 4 x 100 points; one that needs a basis set gets a random one."""
     network_class, config_class = networks.network_classes(name)
     network = network_class(config_class(), 4, 100, 3)
+    if hasattr(network, "take_basis"):
+        network.basis.normal_()
+        network.times.copy_(network.grid.times(0.5))
+    return network
+
+
+@pytest.mark.parametrize("name", networks.NETWORKS)
+def test_shapes_and_gradients(name):
+    network = untrained(name)
     output = network(torch.randn(4, 4, 100))
     assert output.fractions.shape == (4, 3) and output.line.shape == (4, 4)
     torch.testing.assert_close(output.fractions.sum(1), torch.ones(4))
@@ -37,8 +46,7 @@ def test_shapes_and_gradients(name):
 
 @pytest.mark.parametrize("name", networks.NETWORKS)
 def test_a_batch_equals_one_by_one(name):
-    network_class, config_class = networks.network_classes(name)
-    network = network_class(config_class(), 4, 100, 3).eval()
+    network = untrained(name).eval()
     scans = torch.randn(3, 4, 100)
     torch.testing.assert_close(network(scans).fractions[1:2], network(scans[1:2]).fractions, atol=1e-6, rtol=1e-5)
 

@@ -16,8 +16,8 @@ DATA = Path(__file__).parent / "data"
 NAMES = ("Cr", "GABA", "Gln", "Glu", "NAA")
 
 
-def test_four_models_are_shipped():
-    assert shipped_models() == ("cnn", "yae", "yae_diff", "yae_off")
+def test_five_models_are_shipped():
+    assert shipped_models() == ("cnn", "hybrid", "hybrid_diff", "hybrid_off", "yae")
 
 
 @pytest.mark.parametrize("name", shipped_models())
@@ -32,14 +32,17 @@ def test_each_fits_its_basis_set_and_is_small(name):
     assert "fsl_mrs_dl train" in card["training"]["command"]
 
 
-@pytest.mark.parametrize("name", ["yae", "cnn"])
+@pytest.mark.parametrize("name", ["yae", "cnn", "hybrid"])
 def test_errors_at_the_published_conditions(name):
     model = load_model(name)
-    errors = simulated_table([model], [basis_for(model)], 1000, 5).loc[(name, "all")]
+    errors = simulated_table([model], [basis_for(model)], 1000, 5).loc[name]
     assert errors["GABA"] < 0.015 and errors["Cr"] < 0.008
 
 
-@pytest.mark.parametrize("name, conditions", [("yae", 2), ("cnn", 2), ("yae_off", 1), ("yae_diff", 1)])
+CONDITIONS = {"yae": 2, "cnn": 2, "hybrid": 2, "hybrid_off": 1, "hybrid_diff": 1}
+
+
+@pytest.mark.parametrize("name, conditions", CONDITIONS.items())
 def test_an_edited_scan_goes_through_every_model(name, conditions):
     result = fsl_mrs_dl.quantify(DATA / "D1_08.nii.gz", model=name)
     values = result.concentrations["relative_to_largest"]

@@ -2,6 +2,7 @@
 
 import torch
 
+from fsl_mrs_dl.model.output import SPREAD_UNITS
 from fsl_mrs_dl.model.presets import Preset, preset_named
 from fsl_mrs_dl.synth.priors import PUBLISHED
 from fsl_mrs_dl.train import benchmark
@@ -32,6 +33,7 @@ def test_weights_are_counted(tiny_basis):
     wanted = (channels * bins * latent + latent) + 2 * latent + (latent * latent + latent) + 2 * latent
     wanted += latent * channels * bins + channels * bins
     wanted += (latent * latent + latent) + (latent * (metabolites + 4) + metabolites + 4)
+    wanted += latent * SPREAD_UNITS + SPREAD_UNITS + SPREAD_UNITS * metabolites + metabolites
     assert benchmark.weight_count(SMALL, tiny_basis, PUBLISHED) == wanted
 
 

@@ -67,7 +67,7 @@ def test_a_loss_that_is_no_number_stops_the_training_and_keeps_the_checkpoint(ti
 def feed_source(tiny_basis, batch):
     """Configuration and training scans made 256 at once."""
     config = model_config("yae", tiny_basis, PUBLISHED, SMALL)
-    return config, Source(tiny_basis, PUBLISHED, None, 3, batch).training(CPU)
+    return config, Source(tiny_basis, PUBLISHED, None, 3, batch).stream(PUBLISHED, 3, CPU, None, 256)
 
 
 def test_steps_and_devices_take_different_scans(tiny_basis):

@@ -9,7 +9,7 @@ def add_arguments(parser):
     add("--voxels", nargs="+", type=int, default=(16, 16), metavar="N", help="simulated grid (default: 16 16)")
     add("--data", metavar="SCAN", help="spectroscopic imaging of your own instead, with --mask")
     add("--mask", metavar="MASK", help="its voxels to fit")
-    add("--model", default="yae_off", help="model of one spectrum (default: %(default)s)")
+    add("--model", default="hybrid_off", help="model of one spectrum (default: %(default)s)")
     add("--basis", nargs="+", help="basis set that the model was trained with (default: the shipped one)")
     add("--internal_ref", nargs="+", default=["Cr"], metavar="METAB", help="internal reference (default: Cr)")
     add("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="of FSL-MRS (default: %(default)s)")

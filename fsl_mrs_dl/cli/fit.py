@@ -16,7 +16,7 @@ def add_arguments(parser):
     add("--edit_off", metavar="SCAN", help="edit-off spectrum in a file of its own")
     add("--mask", metavar="MASK", help="voxels to fit where --data is spectroscopic imaging, as for fsl_mrsi")
     add("--output", required=True, metavar="FOLDER", help="folder to make; one a scan in it for several scans")
-    add("--model", help="name of a shipped model, or the folder of one (default: yae, or by a --basis of one spectrum)")
+    add("--model", help="name of a shipped model, or the folder of one (default: hybrid, or by a --basis of one spectrum)")
     add("--basis", nargs="+", help="basis set that the model was trained with (default: the shipped one)")
     add("--edit_order", choices=("on-off", "off-on"), help="order of the edit dimension (default: found out)")
     add("--internal_ref", nargs="+", metavar="METAB", help="internal reference (default: Cr+PCr where visible)")
@@ -70,15 +70,16 @@ def run(args):
 
 
 def _model(args):
-    """The model asked for; else the one that was trained with a basis set of one spectrum, else yae."""
+    """The model asked for; else the one that was trained with a basis set of one spectrum, else the default."""
     from ..basis.basis_set import read_basis
     from ..fslmrs.choose import choose_model
+    from ..model.checkpoint import DEFAULT_MODEL
 
     if args.basis and not args.model:
         basis = read_basis(args.basis)
         if len(basis.conditions) == 1:
             return choose_model(None, basis)
-    return args.model or "yae"
+    return args.model or DEFAULT_MODEL
 
 
 def _imaging(args):

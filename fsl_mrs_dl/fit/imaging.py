@@ -84,7 +84,7 @@ def _check_conditions(model, volume):
     if len(wanted) == 1 and volume.edited:
         raise ModelError(
             f"The model {model.name} takes one spectrum, {volume.name} holds edit-off and edit-on: take a model of "
-            "both, such as yae, or one spectrum with mrs_tools split."
+            "both, such as hybrid, or one spectrum with mrs_tools split."
         )
 
 

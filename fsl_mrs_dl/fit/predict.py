@@ -86,7 +86,7 @@ def check_scan_fits(model, scan):
         require_edited(scan)
     elif len(scan.conditions) != 1:
         raise ModelError(
-            f"The model {model.name} takes one spectrum, {scan.name} holds {len(scan.conditions)}: take the model yae, "
+            f"The model {model.name} takes one spectrum, {scan.name} holds {len(scan.conditions)}: take the model hybrid, "
             "or give one of its spectra."
         )
     if scan.nucleus != config.nucleus:

@@ -3,7 +3,7 @@
 from os import PathLike
 
 from ..basis.basis_set import SUBFOLDERS, read_basis, shipped_basis
-from ..model.checkpoint import TrainedModel, load_model
+from ..model.checkpoint import DEFAULT_MODEL, TrainedModel, load_model
 from .predict import check_basis_fits, predict_prepared, prepare
 from .result import make_result
 from .scan import Scan, read_scan, scan_from_nifti
@@ -22,7 +22,7 @@ class Quantifier:
         ModelError, BasisError: one of them is unusable, or they do not belong together.
     """
 
-    def __init__(self, model="yae", basis=None, internal_ref=None, combine=(), ppm_limits=PPM_LIMITS):
+    def __init__(self, model=DEFAULT_MODEL, basis=None, internal_ref=None, combine=(), ppm_limits=PPM_LIMITS):
         self.model = model if isinstance(model, TrainedModel) else load_model(model)
         self.basis = basis_for(self.model, basis)
         check_basis_fits(self.model, self.basis)
@@ -65,7 +65,7 @@ def scan_for(basis, scan):
     return scan
 
 
-def quantify(scans, model="yae", basis=None, edit_order=None, **options):
+def quantify(scans, model=DEFAULT_MODEL, basis=None, edit_order=None, **options):
     """Quantify one scan or several.
 
     Args:

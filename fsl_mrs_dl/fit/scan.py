@@ -157,7 +157,7 @@ def require_edited(scan):
         raise DataError(
             f"{scan.name} holds one spectrum, an edited fit needs two: give a file with an edit dimension (DIM_EDIT) "
             "of two, or the two files with --edit_on and --edit_off; or take a model of one spectrum, such as "
-            "--model yae_off."
+            "--model hybrid_off."
         )
     return scan
 

@@ -103,7 +103,8 @@ class Fcnn(nn.Module):
 
     def forward(self, channels):
         """(batch, channel, bin) to Output without reconstruction."""
-        return Output(*self.quantifier(self.features(channels[:, ::2])))
+        fractions, line, spread = self.quantifier(self.features(channels[:, ::2]))
+        return Output(fractions, line, spread=spread)
 
     def loss(self, output, truth, epoch=0):
         """Scalar training loss; the same in every epoch."""

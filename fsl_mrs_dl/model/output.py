@@ -22,6 +22,15 @@ OUTPUTS = ("softmax", "sigmoid")
 LINE_UNITS = 64
 """Units of the small head that estimates the line parameters where it stands apart."""
 
+SPREAD_UNITS = 128
+"""Units of the small head that expects errors."""
+
+SPREAD_RANGE = (-8.0, 0.0)
+"""Logarithms of expected errors that it may say: 0.0003 to 1."""
+
+SPREAD_WEIGHT = 0.02
+"""Weight of its loss."""
+
 
 def check_layers(name, sizes):
     """Refuse a list of more layers, or of larger or smaller ones, than a network may have."""
@@ -65,11 +74,14 @@ class Output:
         line: (batch, 4) normalised `LINE_PARAMETERS`.
         clean: (batch, channel, bin) spectra without noise, baseline and water, in the input's scale; None for
             networks that do not reconstruct.
+        spread: (batch, metabolite) logarithm of the absolute error that the network expects of each concentration
+            relative to the largest; None where it expects none, as the truth does.
     """
 
     fractions: torch.Tensor
     line: torch.Tensor
     clean: torch.Tensor | None = None
+    spread: torch.Tensor | None = None
 
 
 class Quantifier(nn.Module):
@@ -100,14 +112,17 @@ class Quantifier(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], metabolites + (0 if line_apart else 4)))
         apart = (nn.Linear(features, LINE_UNITS), nn.Tanh(), nn.Linear(LINE_UNITS, 4))
         self.line = nn.Sequential(*apart) if line_apart else None
+        self.spread = nn.Sequential(nn.Linear(features, SPREAD_UNITS), nn.GELU(), nn.Linear(SPREAD_UNITS, metabolites))
 
     def forward(self, features):
-        """(batch, feature) to fractions (batch, metabolite) and line (batch, 4)."""
+        """(batch, feature) to fractions (batch, metabolite), line (batch, 4) and spread (batch, metabolite)."""
         values = self.layers(features)
         fractions, line = values[:, : self.metabolites], values[:, self.metabolites :]
         if self.line is not None:
             line = self.line(features.detach())
-        return fractions.sigmoid() if self.output == "sigmoid" else fractions.softmax(-1), line
+        # Expecting errors well must not cost making small ones.
+        spread = self.spread(features.detach()).float().clamp(*SPREAD_RANGE)
+        return fractions.sigmoid() if self.output == "sigmoid" else fractions.softmax(-1), line, spread
 
 
 def to_largest(fractions):
@@ -142,4 +157,12 @@ def quantification_loss(output, truth, kind="largest"):
     """
     concentrations, line_weight = LOSSES[kind]
     line = functional.smooth_l1_loss(output.line, truth.line, beta=0.1)
-    return concentrations(output, truth) + line_weight * line
+    return concentrations(output, truth) + line_weight * line + SPREAD_WEIGHT * spread_loss(output, truth)
+
+
+def spread_loss(output, truth):
+    """Negative log-likelihood of the errors, of Laplace distributions of the expected mean; 0 where there is none."""
+    if output.spread is None:
+        return 0.0
+    error = (to_largest(output.fractions) - to_largest(truth.fractions)).abs().detach()
+    return (error * torch.exp(-output.spread) + output.spread).mean()

@@ -22,15 +22,16 @@ def least_squares_errors(stream, config, batches):
         batches: numbers of the stream's batches.
 
     Returns:
-        (metabolite,) mean absolute error relative to the largest of each scan.
+        (metabolite,) mean absolute error relative to the largest of each scan; 0 for what the basis set does not show.
     """
+    shown = stream.visible.nonzero()[:, 0].tolist()
     total, count = 0.0, 0
     for index in batches:
         parts = stream.parts(index)
         draw = parts.draw
         basis = stream.members[draw.member] if len(stream.members) > 1 else stream.members
         columns = []
-        for k in range(basis.shape[2]):
+        for k in shown:
             alone = torch.zeros_like(draw.concentrations)
             alone[:, k] = 1
             drawn = replace(draw, concentrations=alone)
@@ -40,7 +41,9 @@ def least_squares_errors(stream, config, batches):
             columns.append(spectrum_channels(clean, config).flatten(1))
         design = torch.stack(columns, -1).double().cpu()
         measured = spectrum_channels(parts.clean + parts.noise, config).flatten(1).double().cpu()
-        estimate = torch.linalg.lstsq(design, measured[..., None], driver="gelsy").solution[..., 0].clamp_min(0)
+        estimate = torch.zeros_like(draw.concentrations, dtype=torch.float64, device="cpu")
+        found = torch.linalg.lstsq(design, measured[..., None], driver="gelsy").solution[..., 0]
+        estimate[:, shown] = found.clamp_min(0)
         error = (to_largest(estimate) - to_largest(draw.concentrations.cpu())).abs()
         total, count = total + error.sum(0), count + len(error)
     return total / count

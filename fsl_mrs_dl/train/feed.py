@@ -15,8 +15,12 @@ from .validate import truth_of
 HELD_OUT_SEED_STEP = 7919
 """Validation and test streams take the training seed plus this and twice this: never the same scans."""
 
-SCANS_AT_ONCE = {"cpu": 256, "cuda": 4096}
-"""How many scans are made at once where a step takes fewer: a GPU makes thousands in the time of a few."""
+SCANS_AT_ONCE = {"cpu": 1, "cuda": 4096}
+"""How many training scans are made at once, at least: a GPU makes thousands in the time of a few. On the processor
+they are made step by step, so that they are those of a file of the same seed and batch."""
+
+HELD_OUT_AT_ONCE = 256
+"""The same of held-out scans, on any device."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +52,12 @@ class Source:
 
     def held_out(self, place, device):
         """Scans never trained on: 1 for validation after each epoch, 2 for the final errors."""
-        return self.stream(self.recipe, self.seed + place * HELD_OUT_SEED_STEP, device, self.pool)
+        batch = max(self.batch, HELD_OUT_AT_ONCE)
+        return self.stream(self.recipe, self.seed + place * HELD_OUT_SEED_STEP, device, self.pool, batch)
 
     def stream(self, recipe, seed, device, pool=None, batch=None):
         """A stream of another recipe of the same basis set, made on a device."""
-        return Stream(self.basis, recipe, seed, pool, batch or max(self.batch, SCANS_AT_ONCE["cpu"]), device)
+        return Stream(self.basis, recipe, seed, pool, batch or self.batch, device)
 
 
 def seed_of(*numbers):

@@ -125,6 +125,9 @@ def train(
     options = options or network_classes(network_name)[1]()
     config = model_config(network_name, basis, recipe, options)
     network = build_network(config, options)
+    if hasattr(network, "take_basis"):
+        fids = basis.resample(GRID_DWELL_S, GRID_POINTS).fids
+        network.take_basis(torch.as_tensor(fids), config)
     source = Source(basis, recipe, pool, plan.seed if scans is None else scans.seed, plan.batch, scans)
     trainee = Trainee(network, config, plan, source, work, resume=resume)
     device, is_first = fit(trainee, hardware, progress)
