@@ -90,7 +90,8 @@ def test_a_preview_shows_components_that_add_up(folder, tiny_basis):
 
 
 def test_every_imperfection_is_drawn(folder, capsys):
-    assert generate(folder, "--imperfections", "--output", folder / "all.png") == 0
+    # It needs no pool, whatever the recipe.
+    assert generate(folder, "--imperfections", "--recipe", "multi-gg", "--output", folder / "all.png") == 0
     assert (folder / "all.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert "one scan under each imperfection" in capsys.readouterr().out
 
@@ -140,6 +141,7 @@ def test_refusals(folder, capsys):
         (("--output", folder), "is a folder"),
         (("--output", folder, "--nifti", 1), "--overwrite"),
         (("--output", folder / "a.h5", "--device", "cpu"), "--benchmark"),
+        (("--output", folder / "a.png", "--imperfections", "--noise", "gg"), "--noise options"),
         (("--output", folder / "a.h5", "--seed", -1), "--seed"),
     ]
     for options, word in cases:

@@ -17,7 +17,7 @@ def test_every_imperfection_has_a_picture_and_changes_the_scan(tiny_basis):
     shown = {field for _, values in EXAMPLES for field in values}
     ranges = {field.name for field in fields(Recipe) if isinstance(getattr(BEFORE, field.name), tuple)}
     # Only how strong the others are, or the shape of noise.
-    assert ranges - shown == {"water_hz", "water_tail_width_hz", "lipid_methyl", "mm_width_hz", "noise_betas"}
+    assert ranges - shown == {"water_hz", "water_tail_width_hz", "lipid_methyl", "mm_width_hz", "noise_betas", "own_mm"}
 
 
 def test_the_picture_has_three_panels_for_each_and_one_for_a_single_spectrum(tiny_basis, single_basis):

@@ -16,7 +16,7 @@ def add_arguments(parser):
     add("--number", type=int, default=100_000, help="scans of the file (default: %(default)s)")
     add("--batch", type=int, default=256, help="scans made at once, as in training (default: %(default)s)")
     add("--seed", type=int, default=1, help="of the scans (default: %(default)s)")
-    add("--output", help="HDF5 file to write or to continue; of --preview and --imperfections a .png, of --nifti a folder")
+    add("--output", help="HDF5 file to write or to continue; a .png of --preview, --imperfections; a folder of --nifti")
     add("--overwrite", action="store_true", help="replace a picture, or the folder of --nifti")
     add("--device", choices=("auto", "cpu", "gpu"), help="of --benchmark (default: auto)")
     what = parser.add_mutually_exclusive_group()
@@ -44,19 +44,21 @@ def run(args):
     recipe = _recipe(args)
     basis = read_basis(args.basis or shipped_basis())
     check_basis(basis)
+    if args.imperfections:
+        return _imperfections(basis, args)
     basis = as_narrow(basis, recipe)
     pool = read_pool(args.pool) if args.pool else None
     if pool is not None and args.pool_spectrum:
         pool = pool.single(args.pool_spectrum)
     stream = Stream(basis, recipe, args.seed, pool, args.batch, device)
-    if pool is None and recipe.pool_fraction > 0 and not args.imperfections:
+    if pool is None and recipe.pool_fraction > 0:
         _note(f"without --pool every scan has the one basis set; recipe {recipe.name} is meant for a pool.")
     if args.benchmark:
         from ..synth.benchmark import benchmark_text
 
         print(benchmark_text(stream))
-    elif args.preview or args.imperfections:
-        _picture(stream, basis, args)
+    elif args.preview:
+        _preview(stream, basis, args)
     elif args.nifti:
         _nifti(stream, basis, args)
     else:
@@ -129,25 +131,48 @@ def _set(stream, basis, pool, args):
     print(f"{path}: {args.number} scans of recipe {stream.recipe.name}, seed {args.seed}")
 
 
-def _picture(stream, basis, args):
-    """Draw the first scans, or one under each imperfection."""
-    from ..errors import OutputError
-    from ..synth.imperfections import imperfections_figure
+def _preview(stream, basis, args):
+    """Draw the first scans with their components."""
     from ..synth.preview import preview_figure
+
+    path = _free_picture(args)
+    content = f"{args.preview} scans of recipe {stream.recipe.name}, seed {args.seed}"
+    _save_picture(preview_figure(stream, basis, args.preview), path, content)
+
+
+def _imperfections(basis, args):
+    """Draw one scan under each imperfection, whatever the recipe; returns the exit code."""
+    from ..errors import ConfigError
+    from ..synth.dataset import as_narrow
+    from ..synth.imperfections import BEFORE, imperfections_figure
+
+    if args.pool or args.pool_spectrum or args.noise or args.noise_fit:
+        raise ConfigError("--imperfections draws a scan of the basis set alone; leave out the --pool and --noise options.")
+    path = _free_picture(args)
+    figure = imperfections_figure(as_narrow(basis, BEFORE), args.seed)
+    _save_picture(figure, path, f"one scan under each imperfection, seed {args.seed}")
+    return 0
+
+
+def _free_picture(args):
+    """Path of the picture, where there is none yet or it may be replaced."""
+    from ..errors import OutputError
 
     path = Path(args.output).expanduser()
     if path.is_dir() or (path.exists() and not args.overwrite):
         raise OutputError(f"The output {path} exists; choose another name, or give --overwrite to replace a file.")
-    if args.preview:
-        figure = preview_figure(stream, basis, args.preview)
-        content = f"{args.preview} scans of recipe {stream.recipe.name}"
-    else:
-        figure, content = imperfections_figure(basis, args.seed), "one scan under each imperfection"
+    return path
+
+
+def _save_picture(figure, path, content):
+    """Write a figure and say what it shows."""
+    from ..errors import OutputError
+
     try:
         figure.savefig(path, dpi=110, format="png")
     except OSError as exc:
         raise OutputError(f"{path} cannot be written ({exc.strerror}); choose a file where you may write.") from exc
-    print(f"{path}: {content}, seed {args.seed}")
+    print(f"{path}: {content}")
 
 
 def _nifti(stream, basis, args):

@@ -34,6 +34,10 @@ Govindaraju et al., NMR Biomed 13, 129 (2000), and de Graaf, In Vivo NMR Spectro
 2; NAAG after Pouwels and Frahm, NMR Biomed 10, 73 (1997): 0.6 to 2.7 mM from grey to white matter. They are priors, no
 reference values."""
 
+SPELLINGS = {"PCho": "PCh", "mI": "Ins", "mIns": "Ins", "sI": "Scyllo", "sIns": "Scyllo"}
+"""Other names of these metabolites -> theirs: those of the basis set of the ISMRM fitting challenge (PCho, sIns) and
+the usual abbreviations of myo- and scyllo-inositol."""
+
 SOBOL_POINTS = 16384
 """Scans of one scrambled Sobol sequence; the next ones take another scrambling."""
 
@@ -41,7 +45,7 @@ SOBOL_STEP = 1_000_003
 """Distance of the seeds of two such sequences."""
 
 
-def draw_concentrations(recipe, source, metabolites, names=()):
+def draw_concentrations(recipe, source, metabolites, names=(), visible=None):
     """Concentrations of a batch of scans.
 
     Args:
@@ -49,19 +53,20 @@ def draw_concentrations(recipe, source, metabolites, names=()):
         source: draws.Source of the batch.
         metabolites: their number.
         names: of the metabolites; kinds "fixed" and "invivo" need them.
+        visible: (metabolite,) bool, which of them the basis set shows; all where None.
 
     Returns:
-        (batch, metabolite): in mM for "invivo", else relative. Every scan has at least one metabolite.
+        (batch, metabolite): in mM for "invivo", else relative. Every scan has at least one visible metabolite.
 
     Raises:
-        ConfigError: the kind needs a metabolite that is not there, or has no range for one that is.
+        ConfigError: the kind needs a metabolite that is not there or not visible, or has no range for one that is.
     """
     # Going to a far place of the sequence takes as long as drawing all before it: long streams take several.
     batches = max(1, SOBOL_POINTS // source.batch)
     sequence, place = divmod(source.index, batches)
     engine = torch.quasirandom.SobolEngine(metabolites, scramble=True, seed=source.stream_seed + sequence * SOBOL_STEP)
     unit = engine.fast_forward(place * source.batch).draw(source.batch)
-    kept = None
+    seen = torch.arange(metabolites) if visible is None else visible.nonzero()[:, 0]
     if recipe.concentrations == "dirichlet":
         # Gamma values by their quantiles; the least double keeps tiny ones from all being 0.
         values = torch.as_tensor(gammaincinv(recipe.dirichlet_alpha, unit.double().numpy())).clamp_min(1e-300)
@@ -78,14 +83,20 @@ def draw_concentrations(recipe, source, metabolites, names=()):
                 f"{', '.join(names)}; take one of these."
             )
         kept = names.index(recipe.fixed_metabolite)
+        if kept not in seen:
+            raise ConfigError(
+                f"Recipe {recipe.name}: fixed_metabolite {recipe.fixed_metabolite} cannot be seen in this basis set; "
+                f"take one of {', '.join(names[index] for index in seen)}."
+            )
         values[:, kept] = 1.0
-    return _without_absent(recipe, source, values, kept) if recipe.absent_fraction else values
+        seen = torch.tensor([kept])
+    return _without_absent(recipe, source, values, seen) if recipe.absent_fraction else values
 
 
-def _without_absent(recipe, source, values, kept):
-    """The concentrations with some at 0; the metabolite `kept`, or else a random one of each scan, never is."""
+def _without_absent(recipe, source, values, seen):
+    """The concentrations with some at 0; one of the metabolites `seen` of each scan, a random one, never is."""
     present = source.uniform("absent_fraction", values.shape[1:]) >= recipe.absent_fraction
-    one = source.below("present", values.shape[1]) if kept is None else torch.full((len(values),), kept)
+    one = seen[source.below("present", len(seen))]
     values = values * present.scatter(1, one[:, None], True)
     # The rest of a mixture that adds up to 1 still does.
     return values / values.sum(1, keepdim=True) if recipe.concentrations == "dirichlet" else values
@@ -93,10 +104,19 @@ def _without_absent(recipe, source, values, kept):
 
 def _in_vivo(recipe, names):
     """Range of each metabolite (mM)."""
-    unknown = [name for name in names if name not in IN_VIVO_MM]
+    own = {name: (low, high) for name, low, high in recipe.own_mm}
+    strange = [name for name in own if name not in names]
+    if strange:
+        raise ConfigError(
+            f"Recipe {recipe.name}: own_mm has a range for {strange[0]}, which is not in the basis set; its names are "
+            f"{', '.join(names)}."
+        )
+    ranges = {name: own.get(name, IN_VIVO_MM.get(SPELLINGS.get(name, name))) for name in names}
+    unknown = [name for name, found in ranges.items() if found is None]
     if unknown or not names:
         raise ConfigError(
             f"Recipe {recipe.name}: there is no in vivo range for {', '.join(unknown) or 'metabolites without names'}; "
-            f"it knows {', '.join(IN_VIVO_MM)}. Leave the others out of the basis set, or take concentrations 'sobol'."
+            f"it knows {', '.join((*IN_VIVO_MM, *SPELLINGS))}. Give the others a range in own_mm, or leave them out of "
+            "the basis set."
         )
-    return [IN_VIVO_MM[name] for name in names]
+    return list(ranges.values())

@@ -126,7 +126,7 @@ class Stream:
         members, conditions, metabolites, _ = self.members.shape
         with step("draw"):
             sizes = (self.batch, metabolites, conditions, members - 1)
-            drawn = draw(self.recipe, self.seed, index, *sizes, self.names)
+            drawn = draw(self.recipe, self.seed, index, *sizes, self.names, self.visible)
             return replace(drawn, concentrations=drawn.concentrations * self.visible)
 
     def _empty(self, number):

@@ -130,7 +130,7 @@ ANGLES = {f"{name}_phase_rad": name for name in ("water", "water_tail", "baselin
 """Phases that are uniform over the circle, and what they are the phase of."""
 
 
-def draw(recipe, seed, index, batch, metabolites, conditions, members=0, names=()):
+def draw(recipe, seed, index, batch, metabolites, conditions, members=0, names=(), visible=None):
     """Parameters of one batch of a stream of scans.
 
     The same arguments give the same parameters, whichever batches were drawn before. Every parameter has random
@@ -144,6 +144,7 @@ def draw(recipe, seed, index, batch, metabolites, conditions, members=0, names=(
         batch, metabolites, conditions: sizes.
         members: size of the pool of bases; 0 when there is none.
         names: of the metabolites, for recipes with concentrations of named ones.
+        visible: (metabolite,) bool, which of them the basis set shows; all where None.
 
     Returns:
         Draw.
@@ -167,7 +168,7 @@ def draw(recipe, seed, index, batch, metabolites, conditions, members=0, names=(
     if recipe.noise == "none":
         drawn["noise_sigma"] = torch.zeros(batch)
     return Draw(
-        concentrations=draw_concentrations(recipe, source, metabolites, names),
+        concentrations=draw_concentrations(recipe, source, metabolites, names, visible),
         member=_draw_members(recipe, clean, members, source),
         noise_beta=_draw_shapes(recipe, clean, source),
         noise_seed=int(source.generator("noise_seed").initial_seed()),

@@ -40,6 +40,9 @@ POSITIVE += ("lipid_width_hz", "echo_width_s")
 AT_MOST_ONE = ("mm_edited", "lipid_methyl")
 """Shares that are a range."""
 
+LISTS = ("own_mm", "noise_betas")
+"""Lists that are no range."""
+
 LONGEST_TRUNCATION = 0.9
 """Largest share of the FID that may be cut."""
 
@@ -60,6 +63,8 @@ class Recipe:
             always 1) or "invivo" (uniform in the ranges of `concentrations.IN_VIVO_MM`, in mM).
         dirichlet_alpha: concentration parameter of "dirichlet": 1 is uniform, less favours few metabolites.
         fixed_metabolite: that of "fixed".
+        own_mm: (name, lowest, highest) of metabolites for which "invivo" shall have another range or knows none, such
+            as macromolecules: in mM, or in the unit of their basis spectrum.
         absent_fraction: probability of each metabolite to be absent; one at least is there.
         lorentz_hz: Lorentzian full width at half maximum, the basis set's own width included (Hz).
         gauss_hz: Gaussian full width at half maximum (Hz).
@@ -121,6 +126,7 @@ class Recipe:
     concentrations: str = "sobol"
     dirichlet_alpha: float = 1.0
     fixed_metabolite: str = ""
+    own_mm: tuple[tuple[str, float, float], ...] = ()
     absent_fraction: float = 0.0
     lorentz_hz: tuple[float, float] = (2.0, 2.0)
     gauss_hz: tuple[float, float] = (0.0, 0.0)
@@ -178,7 +184,7 @@ class Recipe:
     def __post_init__(self):
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, tuple) and field.name != "noise_betas":
+            if isinstance(value, tuple) and field.name not in LISTS:
                 high = {"truncation": LONGEST_TRUNCATION} | dict.fromkeys(AT_MOST_ONE, 1.0)
                 low = -LARGEST if field.name in SIGNED else 0.0
                 check_range(f"Recipe {self.name}: {field.name}", value, low, high.get(field.name, LARGEST))
@@ -209,6 +215,15 @@ class Recipe:
         if not 0.01 <= self.dirichlet_alpha <= 1000:
             raise ConfigError(
                 f"Recipe {self.name}: dirichlet_alpha must be in [0.01, 1000], not {self.dirichlet_alpha}."
+            )
+        names = [name for name, *_ in self.own_mm]
+        if len(set(names)) < len(names):
+            raise ConfigError(f"Recipe {self.name}: own_mm has a metabolite twice in {', '.join(names)}; keep one.")
+        for name, low, high in self.own_mm:
+            check_range(f"Recipe {self.name}: own_mm of {name}", (low, high), 0.0, LARGEST)
+        if self.own_mm and self.concentrations != "invivo":
+            raise ConfigError(
+                f"Recipe {self.name}: own_mm is for concentrations 'invivo', not {self.concentrations!r}; leave it out."
             )
         if (self.concentrations == "fixed") != bool(self.fixed_metabolite):
             raise ConfigError(
