@@ -46,7 +46,8 @@ def test_a_file_of_generated_scans(tiny_basis, folder, tmp_path):
 def test_ids_of_two_folders_are_told_apart(folder, tmp_path):
     folder.rename(tmp_path / "one")
     (tmp_path / "two").symlink_to(tmp_path / "one")
-    assert [case.id for case in read_cases([tmp_path / "one", tmp_path / "two"])] == ["one/a", "one/b", "two/a", "two/b"]
+    both = [case.id for case in read_cases([tmp_path / "one", tmp_path / "two"])]
+    assert both == ["one/a", "one/b", "two/a", "two/b"]
     with pytest.raises(DataError, match="one/a is there twice"):
         read_cases([tmp_path / "one", tmp_path / "one"])
 

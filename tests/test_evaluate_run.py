@@ -19,7 +19,8 @@ def case(number):
     """A Case whose scan knows its number by its first point."""
     fids = np.full((2, 64), number + 1.0)
     truth = {"Cr": 5.0, "NAA": 10.0, "Water": 55.0}
-    return Case(f"c{number}", "even" if number % 2 == 0 else "odd", Scan(fids, ("edit_off", "edit_on"), 5e-4, 123e6), truth)
+    scan = Scan(fids, ("edit_off", "edit_on"), 5e-4, 123e6)
+    return Case(f"c{number}", "even" if number % 2 == 0 else "odd", scan, truth)
 
 
 CASES = [case(number) for number in range(4)]
@@ -53,7 +54,8 @@ def test_the_table(tmp_path):
     assert list(table.columns) == list(COLUMNS)
     # No row for a metabolite without a truth, nor for one that no method estimates.
     assert len(table) == 4 * 2 * (2 + 1) and set(table["metabolite"]) == {"Cr", "NAA"}
-    assert list(table["method"].unique()) == ["planted", "other"] and list(table["id"].unique()) == [c.id for c in CASES]
+    assert list(table["method"].unique()) == ["planted", "other"]
+    assert list(table["id"].unique()) == [c.id for c in CASES]
     off = table[(table["spectrum"] == "off") & (table["method"] == "planted") & (table["metabolite"] == "Cr")]
     assert list(off["estimate"]) == [1, 2, 3, 4] and list(off["truth"]) == [5] * 4 and set(off["failure"]) == {""}
     assert list(off["series"]) == ["even", "odd", "even", "odd"]

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-import torch
 
 from ..axes import GYROMAGNETIC_HZ_PER_T
 from ..errors import BasisError

@@ -15,7 +15,6 @@ from ..axes import GYROMAGNETIC_HZ_PER_T, REFERENCE_PPM
 from ..errors import BasisError
 from ..threads import one_torch_thread
 from .propagate import (
-    COMPLEX,
     SpinBatch,
     free_propagator,
     pulse_propagator,

@@ -2,12 +2,15 @@
 
 TOOLS = ("newton", "lcmodel")
 
+MODELS = ("hybrid", "yae", "cnn")
+"""What is evaluated where nothing else is asked for."""
+
 
 def add_arguments(parser):
     """Options of the command."""
     add = parser.add_argument
     add("--scans", nargs="+", help="folders of NIfTI-MRS scans with truth.csv, or HDF5 files of fsl_mrs_dl generate")
-    add("--models", nargs="*", default=["hybrid", "yae", "cnn"], help="names or folders of models (default: hybrid yae cnn)")
+    add("--models", nargs="*", default=list(MODELS), help=f"names or folders of models (default: {' '.join(MODELS)})")
     add("--with", dest="tools", nargs="+", default=[], choices=TOOLS, help="conventional fits beside the models")
     add("--basis", nargs="+", help="basis set of the models and the conventional fits (default: the shipped one)")
     add("--output", help="folder to make for the study")

@@ -16,7 +16,7 @@ def add_arguments(parser):
     add("--edit_off", metavar="SCAN", help="edit-off spectrum in a file of its own")
     add("--mask", metavar="MASK", help="voxels to fit where --data is spectroscopic imaging, as for fsl_mrsi")
     add("--output", required=True, metavar="FOLDER", help="folder to make; one a scan in it for several scans")
-    add("--model", help="name of a shipped model, or the folder of one (default: hybrid, or by a --basis of one spectrum)")
+    add("--model", help="a shipped model or the folder of one (default: hybrid, or by a --basis of one spectrum)")
     add("--basis", nargs="+", help="basis set that the model was trained with (default: the shipped one)")
     add("--edit_order", choices=("on-off", "off-on"), help="order of the edit dimension (default: found out)")
     add("--internal_ref", nargs="+", metavar="METAB", help="internal reference (default: Cr+PCr where visible)")

@@ -11,7 +11,7 @@ from . import finetune
 def add_arguments(parser):
     """Options of the command."""
     add = parser.add_argument
-    add("--model", default="yae", help="network: yae, cnn, fcnn, hybrid, yae-published or cnn-published (default: %(default)s)")
+    add("--model", default="yae", help="yae, cnn, fcnn, hybrid, yae-published or cnn-published (default: %(default)s)")
     add("--basis", nargs="+", help="a folder with off/ and on/, a folder of .json, or a .BASIS file (default: shipped)")
     add("--pool", help="HDF5 file of varied bases made by fsl_mrs_dl simulate --pool")
     add("--pool_spectrum", choices=("edit_off", "edit_on", "difference"), help="of an edited pool, what --basis is")

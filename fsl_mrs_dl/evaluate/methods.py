@@ -93,7 +93,7 @@ def model_method(name_or_folder, basis=None):
 
 
 def spectrum_of(basis):
-    """What a model of a basis set takes, of `SPECTRA`; a set of one condition is known by its folder off, on or diff."""
+    """What a model of a basis set takes, of `SPECTRA`; one condition is known by its folder off, on or diff."""
     if len(basis.conditions) == 2:
         return "both"
     folder = basis.folders[0]

@@ -78,8 +78,8 @@ def _check_conditions(model, volume):
     if len(wanted) == 2 and not volume.edited:
         raise ModelError(
             f"The model {model.name} takes {' and '.join(wanted)} of a voxel together, {volume.name} holds one "
-            "spectrum a voxel: give the basis set of that spectrum with --basis, and the model that was trained with it is "
-            "found; or name one with --model."
+            "spectrum a voxel: give the basis set of that spectrum with --basis, and the model that was trained with "
+            "it is found; or name one with --model."
         )
     if len(wanted) == 1 and volume.edited:
         raise ModelError(

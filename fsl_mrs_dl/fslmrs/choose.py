@@ -116,7 +116,8 @@ def _none_fits(basis, folders, ignored):
         return (
             "A network fits the metabolites that it was trained with, and none was with "
             f"{', '.join(basis.names)} alone (keep and ignore leave out {', '.join(ignored)}).{known} "
-            "Drop --keep and --ignore, or make a basis folder of the .json files of these metabolites (basis_tools convert BASIS FOLDER makes such files), then "
+            "Drop --keep and --ignore, or make a basis folder of the .json files of these metabolites (basis_tools "
+            "convert BASIS FOLDER makes such files), then "
             "'fsl_mrs_dl train --basis FOLDER --output MODEL' and fit with --basis FOLDER --algo dl:MODEL."
         )
     return (

@@ -11,6 +11,7 @@ ACTIVATIONS = {"gelu": nn.GELU, "relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.
 
 NORMALISATIONS = {"layer": nn.LayerNorm, "batch": nn.BatchNorm1d, "none": None}
 
+
 @dataclass(frozen=True)
 class Choice:
     """Values that a model selection chooses from."""

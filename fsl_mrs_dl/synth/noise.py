@@ -108,11 +108,6 @@ def alpha_of_sigma(sigma, beta):
     return torch.as_tensor(sigma) / _sigma_per_alpha(beta)
 
 
-def sigma_of_alpha(alpha, beta):
-    """Standard deviation of generalised Gaussian noise, the inverse of `alpha_of_sigma`."""
-    return torch.as_tensor(alpha) * _sigma_per_alpha(beta)
-
-
 def _sigma_per_alpha(beta):
     """Standard deviation for a scale of 1."""
     beta = torch.as_tensor(beta, dtype=None if torch.is_tensor(beta) else torch.get_default_dtype())

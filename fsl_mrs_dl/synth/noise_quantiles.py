@@ -21,7 +21,8 @@ LARGEST_Z = 7.0
 """End of the tables. A normal number drawn in single precision is smaller."""
 
 ROWS_PER_E = 16
-"""Fixed shapes for each factor e of beta; cubic interpolation between them adds a relative error of 5e-6 at most, for shapes above 0.35."""
+"""Fixed shapes for each factor e of beta; cubic interpolation between them adds a relative error of 5e-6 at most, for
+shapes above 0.35."""
 
 
 def quantile_tables(beta):

@@ -15,9 +15,9 @@ from ..errors import DataError, ModelError
 from ..model.checkpoint import TrainedModel
 from ..model.inputs import network_input
 from ..model.output import Output
+from .calibrate import calibrate_trained
 from .feed import Source, seed_of
 from .loop import Hardware, fit, held_out_errors, machine_text
-from .plan import TrainConfig
 from .trainee import Trainee
 
 ADAPT_PLAN = {"number": 64_000, "batch": 128, "epochs": 5, "learning_rate": 1e-4}
@@ -162,7 +162,8 @@ def finetune(model, basis, recipe, plan, real, pool=None, work=None, hardware=Ha
         "recipe": asdict(recipe),
         "scans": {**model.card.get("adapted_to", {}).get("scans", {}), **real.hashes},
     }
-    return TrainedModel(model.name, config, model.options, network.cpu(), card)
+    calibration = calibrate_trained(network, config, source, plan.held_out, device)
+    return TrainedModel(model.name, config, model.options, network.cpu(), card, calibration=calibration)
 
 
 def check_teachable(model, real):

@@ -120,7 +120,6 @@ class WorkFolder:
         except (*DAMAGED, pickle.UnpicklingError) as exc:
             raise ConfigError(f"{path} is damaged or no checkpoint; begin anew with --overwrite.") from exc
 
-
     def results(self):
         """What goes into the model's folder: metrics, learning curves, and events where there are any."""
         return [self.path / name for name in (METRICS, CURVES, EVENTS) if (self.path / name).exists()]
