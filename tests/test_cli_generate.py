@@ -141,7 +141,7 @@ def test_refusals(folder, capsys):
         (("--output", folder), "is a folder"),
         (("--output", folder, "--nifti", 1), "--overwrite"),
         (("--output", folder / "a.h5", "--device", "cpu"), "--benchmark"),
-        (("--output", folder / "a.png", "--imperfections", "--noise", "gg"), "--noise options"),
+        (("--output", folder / "a.png", "--imperfections", "--noise", "gg"), "leave out --pool"),
         (("--output", folder / "a.h5", "--seed", -1), "--seed"),
     ]
     for options, word in cases:

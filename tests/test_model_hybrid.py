@@ -67,6 +67,11 @@ def test_non_negative_least_squares_is_that_of_scipy():
     np.testing.assert_allclose(left, [rest for _, rest in exact], rtol=1e-2)
 
 
+def test_what_is_not_there_is_0_and_not_minus_0():
+    found = non_negative(torch.eye(2)[None], torch.tensor([[1.0, -1.0]]), torch.full((1, 2), 1e-3), torch.zeros(1, 2))
+    assert found[0, 1] == 0 and not torch.signbit(found[0, 1])
+
+
 def test_a_strong_prior_is_followed():
     gram, target = torch.eye(2)[None], torch.ones(1, 2)
     found = non_negative(gram, target, torch.full((1, 2), 1e6), torch.tensor([[0.2, 0.7]]))

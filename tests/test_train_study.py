@@ -9,6 +9,7 @@ import torch
 
 from fsl_mrs_dl.config import from_dict
 from fsl_mrs_dl.errors import BasisError, ConfigError, ModelError
+from fsl_mrs_dl.model.hybrid import HybridConfig
 from fsl_mrs_dl.model.layers import Choice, Span
 from fsl_mrs_dl.model.output import SPREAD_UNITS
 from fsl_mrs_dl.model.yae import Yae, YaeConfig
@@ -55,6 +56,14 @@ def test_two_trials_then_one_more(search, tmp_path):
         options = from_dict(YaeConfig, trial.options)
         assert options.encoder[0] == trial.parameters["units"] and trial.mflop > 0 and trial.seconds > 0
     assert sum(importances(kept).values()) == pytest.approx(1)
+
+
+def test_a_network_that_asks_for_the_basis_set_gets_it(tiny_basis, tmp_path, monkeypatch):
+    monkeypatch.setattr(HybridConfig, "SEARCH", {"first": Choice((8,)), "growth": Choice((1.0,)), "dense": Choice((16,))})
+    config = SelectConfig("hybrid", number=320, epochs=1, batch=32)
+    _, (trial,) = run(Search(config, tiny_basis, PUBLISHED, hardware=Hardware("cpu")), tmp_path / "study.db", 1)
+    # Least squares on a basis of zeros would give all concentrations as 0.
+    assert trial.state == "complete" and 0 < trial.error < 0.3 and trial.mflop > 0
 
 
 def test_the_same_seed_proposes_and_finds_the_same(search, tmp_path):

@@ -147,7 +147,7 @@ def _imperfections(basis, args):
     from ..synth.imperfections import BEFORE, imperfections_figure
 
     if args.pool or args.pool_spectrum or args.noise or args.noise_fit:
-        raise ConfigError("--imperfections draws a scan of the basis set alone; leave out the --pool and --noise options.")
+        raise ConfigError("--imperfections draws a scan of the basis set alone; leave out --pool and --noise options.")
     path = _free_picture(args)
     figure = imperfections_figure(as_narrow(basis, BEFORE), args.seed)
     _save_picture(figure, path, f"one scan under each imperfection, seed {args.seed}")

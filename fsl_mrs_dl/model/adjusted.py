@@ -139,7 +139,9 @@ def non_negative(gram, target, ridge, prior):
     wanted = target + ridge * prior
     free = _solve(system, wanted).detach() > 0
     system = torch.where(free[:, :, None] & free[:, None], system, 0.0) + torch.diag_embed((~free).to(system.dtype))
-    return _solve(system, wanted * free).clamp_min(0)
+    found = _solve(system, wanted * free)
+    # Not clamp_min, which leaves -0 as it is.
+    return torch.where(found > 0, found, 0.0)
 
 
 def _solve(system, wanted):

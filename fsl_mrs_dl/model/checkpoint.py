@@ -100,7 +100,7 @@ def build_network(config, options):
 def _check_size(config, options):
     """Refuse a network of more than `MAX_WEIGHTS` numbers, without making any of them."""
     with torch.device("meta"):
-        number = sum(weights.numel() for weights in build_network(config, options).parameters())
+        number = sum(values.numel() for values in build_network(config, options).state_dict().values())
     if number > MAX_WEIGHTS:
         raise ConfigError(f"This network has {number} weights, at most {MAX_WEIGHTS} are allowed.")
 

@@ -12,6 +12,7 @@ from ..synth.dataset import as_narrow
 from .feed import FreshFeed, Source
 from .loop import model_config
 from .plan import TrainConfig
+from .trainee import untrained
 
 WARM_STEPS = 3
 
@@ -44,7 +45,7 @@ def training_speed(preset, basis, recipe, pool, device, batch=None, autocast=Non
     plan = from_dict(TrainConfig, preset.plan_with(batch=batch))
     options = from_dict(network_classes(preset.network)[1], preset.options)
     config = model_config(preset.network, basis, recipe, options)
-    network = build_network(config, options).to(device).train()
+    network = untrained(config, options, basis).to(device).train()
     scans = Source(basis, recipe, pool, plan.seed, plan.batch).training(device)
     feed = FreshFeed(scans, plan.batch, config, device)
     optimiser = torch.optim.AdamW(network.parameters(), plan.learning_rate, fused=device.type == "cuda")

@@ -14,7 +14,7 @@ from .._version import __version__
 from ..config import to_dict
 from ..errors import ConfigError
 from ..model.card import versions
-from ..model.checkpoint import ModelConfig, TrainedModel, build_network
+from ..model.checkpoint import ModelConfig, TrainedModel
 from ..model.inputs import InputConfig
 from ..model.networks import network_classes
 from ..model.output import LineScale
@@ -22,7 +22,7 @@ from ..synth.dataset import GRID_DWELL_S, GRID_POINTS, as_narrow
 from ..synth.priors import PUBLISHED
 from .bound import least_squares_errors
 from .feed import Source
-from .trainee import Trainee
+from .trainee import Trainee, untrained
 from .validate import simulated_errors
 from .watch import Curves, Events, MetricsFile, Progress, tensorboard_is_there
 from .work_folder import EVENTS
@@ -124,10 +124,7 @@ def train(
     basis = as_narrow(basis, recipe)
     options = options or network_classes(network_name)[1]()
     config = model_config(network_name, basis, recipe, options)
-    network = build_network(config, options)
-    if hasattr(network, "take_basis"):
-        fids = basis.resample(GRID_DWELL_S, GRID_POINTS).fids
-        network.take_basis(torch.as_tensor(fids), config)
+    network = untrained(config, options, basis)
     source = Source(basis, recipe, pool, plan.seed if scans is None else scans.seed, plan.batch, scans)
     trainee = Trainee(network, config, plan, source, work, resume=resume)
     device, is_first = fit(trainee, hardware, progress)

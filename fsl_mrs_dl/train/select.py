@@ -21,7 +21,7 @@ from ..synth.dataset import as_narrow
 from .folds import FoldSource
 from .loop import Hardware, fit, model_config
 from .plan import TrainConfig
-from .trainee import Trainee
+from .trainee import Trainee, untrained
 from .validate import simulated_errors
 
 LEARNING_RATE = Span(2e-4, 5e-3, log=True)
@@ -145,7 +145,7 @@ class Search:
         number = config.batch * len(source.trained)
         plan = TrainConfig(number, config.batch, rate, passes=config.epochs, patience=config.epochs, seed=config.seed)
         watchers = [lambda history: _prune(trial, history)] if fold == 0 else []
-        network = build_network(model, options)
+        network = untrained(model, options, as_narrow(self.basis, self.recipe))
         device, _ = fit(Trainee(network, model, plan, source, watchers=watchers), self.hardware, progress=False)
         held_out = source.held_out(1, device)
         return simulated_errors(network.to(device).eval(), model.input, held_out, range(len(held_out)))

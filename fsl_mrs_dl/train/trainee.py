@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 from ..errors import ModelError
+from ..model.checkpoint import build_network
 from .clock import Clock
 from .feed import FreshFeed, KeptFeed, seed_of
 from .validate import simulated_errors
@@ -20,6 +21,15 @@ CHECK_STEPS = 200
 
 VALIDATION_SCANS = 2048
 """Scans that the error after each epoch is measured on, or as many as the plan holds out where that is less."""
+
+
+def untrained(config, options, basis):
+    """An untrained network of a ModelConfig and its own configuration, told the basis set where it asks for one."""
+    network = build_network(config, options)
+    if hasattr(network, "take_basis"):
+        fids = basis.resample(config.input.dwell_s, config.input.points).fids
+        network.take_basis(torch.as_tensor(fids), config)
+    return network
 
 
 class Steps(IterableDataset):
