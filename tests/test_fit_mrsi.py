@@ -93,10 +93,12 @@ def test_maps_are_those_of_fits_voxel_by_voxel(place, output, single_model_folde
     quantifier = Quantifier(single_model_folder, place / "basis")
     for row in range(0, len(volume.voxels), 3):
         at = tuple(volume.voxels[row])
-        fit = quantifier(volume.scan(volume.fids([row])[0])).first_fit
+        result = quantifier(volume.scan(volume.fids([row])[0]))
+        fit = result.first_fit
         widths = fit.lorentz_hz, fit.gauss_hz
         quality = measure(fit.data, fit.metabolite_fids, *widths, fit.ppm, fit.window, fit.dwell_s, like_host=True)
-        percent = percent_sd(fit.concentrations, fit.sds[:3])
+        percent = percent_sd(fit.concentrations, result.contents["single"].fit.sds[:3])
+        np.testing.assert_allclose(percent, result.prediction.sd[:3] / result.prediction.concentrations[:3] * 100)
         for number, name in enumerate(fit.names):
             raw = fit.concentrations[number]
             assert values(output / f"concs/raw/{name}.nii.gz")[at] == pytest.approx(raw, rel=1e-3)

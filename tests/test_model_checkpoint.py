@@ -31,7 +31,7 @@ def test_a_saved_model_gives_the_same_numbers(tiny_model, folder):
 
 def test_nothing_in_the_folder_is_a_pickle(folder):
     names = sorted(path.name for path in folder.iterdir())
-    assert names == ["card.json", "card.md", "config.json", "weights.safetensors"]
+    assert names == ["calibration.json", "card.json", "card.md", "config.json", "weights.safetensors"]
 
 
 def test_an_existing_folder_stays(tiny_model, folder):

@@ -27,7 +27,7 @@ class FolderContent:
     """What a result folder of one spectrum is written from.
 
     Attributes:
-        fit: VoigtFit.
+        fit: VoigtFit; `calibrated` where the model knows its errors.
         quality: Quality of the fit.
         spectrum: "edit_off", "edit_on", "difference" or "single".
         scan: Scan that the spectrum belongs to.
@@ -36,6 +36,7 @@ class FolderContent:
         combine: tuples of metabolites to add up.
         record: more keys for options.txt, such as the model and its weights.
         water: WaterScaling, None where there is none.
+        bound: the VoigtFit with Cramer-Rao bounds, where `fit` has other standard deviations; else None.
     """
 
     fit: object
@@ -47,6 +48,7 @@ class FolderContent:
     combine: tuple = ()
     record: dict | None = None
     water: object | None = None
+    bound: object | None = None
 
     def __post_init__(self):
         reference = default_reference(self.fit) if self.internal_ref is None else tuple(self.internal_ref)
@@ -95,7 +97,7 @@ def write_fsl_folder(folder, content):
     linked = link_basis(folder / "basis", content.basis, content.spectrum, fit, scan)
     _write_options(folder, content, linked)
     scaling = internal_scaling(fit, content.internal_ref)
-    write_tables(folder, fit, content.quality, scaling, content.combine, content.water)
+    write_tables(folder, fit, content.quality, scaling, content.combine, content.water, content.bound)
     if content.water is not None:
         _write_fid(folder / "h2o.nii.gz", content.water.fid, scan, scan.echo_time_s)
     label = content.spectrum.replace("_", "-")

@@ -72,6 +72,11 @@ def summed(fit, names):
     return float(chosen @ fit.parameters), float(np.sqrt(chosen @ fit.covariance @ chosen))
 
 
+def _sds(fit, groups):
+    """Standard deviations of sums of metabolites."""
+    return [summed(fit, members)[1] for members in groups]
+
+
 def percent_sd(values, sds):
     """Standard deviations in percent of the values, at most 999, and 999 where that is undefined."""
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -79,21 +84,23 @@ def percent_sd(values, sds):
     return np.where(np.isnan(percent), HIGHEST_PERCENT, np.minimum(percent, HIGHEST_PERCENT))
 
 
-def write_tables(folder, fit, quality, scaling, combine=(), water=None):
+def write_tables(folder, fit, quality, scaling, combine=(), water=None, bound=None):
     """Write concentrations.csv, summary.csv, qc.csv and all_parameters.csv; with water quantification_info.csv.
 
     Args:
         folder: Path that exists.
-        fit: VoigtFit.
+        fit: VoigtFit, whose standard deviations are written.
         quality: Quality of the same metabolites.
         scaling: Scaling of the column "internal".
         combine: tuples of metabolites to add up; Cr+PCr comes by itself where both are there.
         water: WaterScaling, None for no absolute concentrations.
+        bound: the VoigtFit with Cramer-Rao bounds where `fit` is `calibrated`; None where its own are such bounds.
     """
     sums = [ALWAYS_COMBINED] if set(ALWAYS_COMBINED) <= set(fit.names) else []
     sums += [names for names in combine if names not in sums]
     names = [*fit.names, *("+".join(members) for members in sums)]
-    raw, sd = np.array([summed(fit, members) for members in (*((name,) for name in fit.names), *sums)]).T
+    groups = (*((name,) for name in fit.names), *sums)
+    raw, sd = np.array([summed(fit, members) for members in groups]).T
     with np.errstate(invalid="ignore"):
         internal, internal_sd = raw * scaling.factor, np.hypot(sd, scaling.sd) * scaling.factor
     percent = percent_sd(raw, sd)
@@ -110,16 +117,18 @@ def write_tables(folder, fit, quality, scaling, combine=(), water=None):
             *(sd, internal_sd, *(sd * factor for factor in absolute.values())),
         ),
     )
-    label, units = f"/{scaling.name}", [_UNITS[kind] + end for kind in absolute for end in ("", " CRLB")]
+    # FSL-MRS's columns, named as what they hold; the bounds stand behind them.
+    kind_of_sd, more = ("CRLB", {}) if bound is None else ("SD", {"%CRLB": percent_sd(raw, _sds(bound, groups))})
+    label, units = f"/{scaling.name}", [_UNITS[kind] + end for kind in absolute for end in ("", f" {kind_of_sd}")]
     snr, fwhm_hz = zip(*(measured.get(name, (np.nan, np.nan)) for name in names))
     _write(
         folder / "summary.csv",
-        ["Metab", label, f"{label} CRLB", *units, "%CRLB", "SNR", "FWHM"],
+        ["Metab", label, f"{label} {kind_of_sd}", *units, f"%{kind_of_sd}", "SNR", "FWHM", *more],
         *sorted(
             zip(
                 *(names, internal, internal_sd),
                 *(values * factor for factor in absolute.values() for values in (raw, sd)),
-                *(percent, snr, fwhm_hz),
+                *(percent, snr, fwhm_hz, *more.values()),
             )
         ),
     )

@@ -3,13 +3,15 @@
 import csv
 from pathlib import Path
 
+from .result import UNCERTAINTY_HEADINGS
+
 RELATIVE, ABSOLUTE = ("relative_to_largest", "relative_to_sum", "raw"), ("molality", "molarity")
 """Columns of the concentrations; the absolute ones come last, where a scan has a water reference."""
 
 TABLE = "group.csv"
 """Name of the table of all scans."""
 
-COLUMNS = ("scan", "file", "metabolite", *RELATIVE, "model", "weights_sha256", "versions")
+COLUMNS = ("scan", "file", "metabolite", *RELATIVE, *UNCERTAINTY_HEADINGS, "model", "weights_sha256", "versions")
 
 
 def unique_names(paths):
@@ -24,7 +26,7 @@ def unique_names(paths):
 
 
 def write_group(path, results, names=None):
-    """Write a row for each scan and metabolite.
+    """Write a row for each scan and metabolite; error bars are empty where a model has no calibration.
 
     Args:
         path: of the CSV file.
@@ -41,5 +43,5 @@ def write_group(path, results, names=None):
             versions = " ".join(f"{name}={value}" for name, value in result.record["dl_versions"].items())
             for metabolite, row in result.concentrations.iterrows():
                 origin = (result.model.name, result.model.weights_sha256, versions)
-                relative, scaled = ([row.get(column) for column in columns] for columns in (RELATIVE, absolute))
+                relative, scaled = ([row.get(column) for column in columns] for columns in ((*RELATIVE, *UNCERTAINTY_HEADINGS), absolute))
                 writer.writerow([scan, files, metabolite, *relative, *origin, *scaled])

@@ -11,6 +11,7 @@ from ..axes import REFERENCE_PPM
 from ..errors import DataError
 from ..threads import one_torch_thread
 from .basis_grid import on_grid
+from .physics import with_model_errors
 from .predict import BatchPredictor
 from .quality import measure
 from .result import FOLDERS, SPECTRA
@@ -36,7 +37,8 @@ class VoxelFits:
     Attributes:
         names: metabolites, sorted.
         parameters: (voxel, parameter) in FSL-MRS's order and units, see `voigt`.
-        variances: (voxel, metabolite, metabolite) covariances of the raw concentrations.
+        variances: (voxel, metabolite, metabolite) covariances of the raw concentrations: the model's own where it has
+            a calibration, else Cramer-Rao bounds.
         snr, fwhm_hz: (voxel, metabolite) by FSL-MRS's own rules, as `quality.measure` has them.
         fit, baseline: (voxel, point) complex64 FIDs of the whole model and of its baseline, as the data are stored;
             they lie in scratch files.
@@ -179,7 +181,11 @@ class _Work:
             one = fits[key]
             one.snr[chunk], one.fwhm_hz[chunk] = quality
             one.parameters[chunk] = solution.parameters
-            one.variances[chunk] = solution.covariance[:, :count, :count]
+            bounds = solution.covariance[:, :count, :count]
+            one.variances[chunk] = bounds
+            if found.uncertainty is not None:
+                covariance = found.uncertainty.take(metabolites=self._order).covariance
+                one.variances[chunk] = with_model_errors(bounds, covariance, solution.parameters[:, :count])
             one.fit[chunk] = volume.turn(solution.metabolite_fids.sum(1) + solution.baseline)
             one.baseline[chunk] = volume.turn(solution.baseline)
             one.uncertain[chunk] = [bool(note) for note in notes]

@@ -1,6 +1,6 @@
 """FSL-MRS's Voigt model of one spectrum at a network's estimate, with what its result files need (see `voigt`)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -28,7 +28,7 @@ class VoigtFit:
     Attributes:
         names: metabolites, sorted as FSL-MRS reads a basis folder.
         parameters: (P,) in FSL-MRS's internal units.
-        covariance: (P, P) of the parameters, from the Fisher information.
+        covariance: (P, P) of the parameters, from the Fisher information unless `calibrated`.
         data: FID that was fitted.
         metabolite_fids: (metabolite, point) model FID of every metabolite, without baseline.
         visibility: (metabolite,) norm of each basis spectrum within the range, relative to the largest.
@@ -73,8 +73,21 @@ class VoigtFit:
 
     @cached_property
     def sds(self):
-        """(P,) standard deviations of the parameters (Cramer-Rao bound)."""
+        """(P,) standard deviations of the parameters; Cramer-Rao bounds unless `calibrated`."""
         return np.sqrt(np.diagonal(self.covariance))
+
+    def calibrated(self, covariance):
+        """The fit with a model's own covariance of its concentrations in place of the Fisher information's.
+
+        Args:
+            covariance: (metabolite, metabolite) of the concentrations relative to the largest, in the order of `names`.
+                A metabolite with NaN, whose errors are not known, keeps its bound.
+        """
+        count = len(self.names)
+        combined = self.covariance.copy()
+        combined[:count, count:], combined[count:, :count] = 0, 0
+        combined[:count, :count] = with_model_errors(combined[:count, :count], covariance, self.concentrations)
+        return replace(self, covariance=combined)
 
     @property
     def lorentz_hz(self):
@@ -117,6 +130,22 @@ class VoigtFit:
     def window(self):
         """Slice of the points of a spectrum that lie within the range of the fit."""
         return fit_window(self.data.size, self.dwell_s, self.centre_hz, self.ppm_limits)
+
+
+def with_model_errors(bounds, covariance, raw):
+    """Covariances of raw concentrations from a model's own of relative ones.
+
+    Args:
+        bounds: (..., metabolite, metabolite) from the Fisher information.
+        covariance: (..., metabolite, metabolite) of the concentrations relative to the largest; NaN in the rows and
+            columns of metabolites whose errors are not known, which keep their bounds.
+        raw: (..., metabolite) raw concentrations, whose largest is 1 in relative ones.
+    """
+    unknown = np.isnan(np.diagonal(covariance, axis1=-2, axis2=-1))
+    both = unknown[..., :, None] & unknown[..., None, :]
+    # Between what is known and what is not there is no covariance.
+    scaled = np.nan_to_num(covariance) * raw.max(-1)[..., None, None] ** 2
+    return np.where(both, bounds, scaled)
 
 
 def fit_voigt(fid, basis_fids, prediction, dwell_s, centre_hz, basis_centre_hz=None, ppm_limits=PPM_LIMITS):

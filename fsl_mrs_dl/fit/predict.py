@@ -8,7 +8,7 @@ import torch
 from .. import axes
 from ..errors import ModelError
 from ..model.inputs import network_input
-from ..model.output import LINE_PARAMETERS, to_largest
+from ..model.output import LINE_PARAMETERS, expected_spread, to_largest
 from .align import Aligner, align
 from .prediction import Prediction
 from .scan import check_field, require_edited, resample_scan
@@ -110,7 +110,7 @@ BROADENED = (
 
 
 def run_network(model, fids):
-    """Concentrations and line parameters of prepared scans.
+    """Concentrations, line parameters and expected errors of prepared scans.
 
     A network knows no lines narrower than the basis set's. Scans whose lines seem to be as narrow as that are
     broadened and given to it once more; the broadening is taken out of the line parameters.
@@ -121,31 +121,33 @@ def run_network(model, fids):
 
     Returns:
         concentrations (scan, metabolite) relative to the largest; line (scan, 4) in the order and units of
-        `model.output.LINE_PARAMETERS`, both float64; and which scans were broadened (scan,), bool.
+        `model.output.LINE_PARAMETERS`; logarithms of the expected errors (scan, metabolite); all float64; and which
+        scans were broadened (scan,), bool.
     """
     fids = torch.as_tensor(np.asarray(fids), dtype=torch.complex64)
-    concentrations, line = _run(model, fids)
+    concentrations, line, spread = _run(model, fids)
     lorentz, gauss = LINE_PARAMETERS.index("lorentz_hz"), LINE_PARAMETERS.index("gauss_hz")
     narrow = line[:, [lorentz, gauss]].clamp_min(0).sum(1) < NARROW_HZ
     if narrow.any():
         grid = model.config.input
         decay = torch.exp(-torch.pi * BROADENING_HZ * torch.arange(grid.points) * grid.dwell_s)
-        concentrations[narrow], line[narrow] = _run(model, fids[narrow] * decay)
+        concentrations[narrow], line[narrow], spread[narrow] = _run(model, fids[narrow] * decay)
         line[narrow, lorentz] -= BROADENING_HZ
-    return concentrations.numpy(), line.numpy(), narrow.numpy()
+    return concentrations.numpy(), line.numpy(), spread.numpy(), narrow.numpy()
 
 
 @torch.no_grad()
 def _run(model, fids):
-    """Concentrations relative to the largest and line parameters of FIDs as they are, float64."""
+    """Concentrations relative to the largest, line parameters and expected errors of FIDs as they are, float64."""
     channels, _ = network_input(fids, model.config.input)
     output = model.network(channels)
-    return to_largest(output.fractions.double()), model.config.line.restore(output.line).double()
+    concentrations = to_largest(output.fractions.double())
+    return concentrations, model.config.line.restore(output.line).double(), expected_spread(output).double()
 
 
 def predict_prepared(model, prepared):
     """What the network says about a prepared scan, as a Prediction relative to the scan as it was read."""
-    concentrations, line, narrow = run_network(model, prepared.fids[None])
+    concentrations, line, spread, narrow = run_network(model, prepared.fids[None])
     values = dict(zip(LINE_PARAMETERS, line[0]))
     return Prediction(
         names=model.config.metabolites,
@@ -155,7 +157,13 @@ def predict_prepared(model, prepared):
         shift_hz=values["shift_hz"] + prepared.shift_hz,
         phase_rad=values["phase_rad"] + prepared.phase_rad,
         notes=(BROADENED,) if narrow[0] else (),
+        uncertainty=_uncertainty(model, concentrations[0], spread[0]),
     )
+
+
+def _uncertainty(model, concentrations, spread):
+    """Uncertainty of estimates (..., metabolite); None of a model without a calibration."""
+    return None if model.calibration is None else model.calibration.uncertainty(concentrations, spread)
 
 
 def predict(model, scan, basis):
@@ -183,6 +191,7 @@ class Predictions:
     Attributes:
         concentrations: (scan, metabolite).
         lorentz_hz, gauss_hz, shift_hz, phase_rad: (scan,).
+        uncertainty: Uncertainty of all of them; None of a model without a calibration.
     """
 
     concentrations: np.ndarray
@@ -190,6 +199,7 @@ class Predictions:
     gauss_hz: np.ndarray
     shift_hz: np.ndarray
     phase_rad: np.ndarray
+    uncertainty: object | None = None
 
 
 class BatchPredictor:
@@ -216,7 +226,8 @@ class BatchPredictor:
         shift_hz, phase_rad, notes = self._aligner.find(fids[:, 0])
         aligned = self._aligner.remove(fids, shift_hz[:, None], phase_rad[:, None])
         dwell_s = grid.dwell_s * grid.centre_hz / self._centre_hz  # as scan.resample_scan
-        concentrations, line, _ = run_network(self._model, axes.resample(aligned, self._dwell_s, dwell_s, grid.points))
+        resampled = axes.resample(aligned, self._dwell_s, dwell_s, grid.points)
+        concentrations, line, spread, _ = run_network(self._model, resampled)
         values = dict(zip(LINE_PARAMETERS, line.T))
         found = Predictions(
             concentrations=concentrations,
@@ -224,5 +235,6 @@ class BatchPredictor:
             gauss_hz=np.maximum(values["gauss_hz"], 0.0),
             shift_hz=values["shift_hz"] + shift_hz,
             phase_rad=values["phase_rad"] + phase_rad,
+            uncertainty=_uncertainty(self._model, concentrations, spread),
         )
         return found, notes

@@ -21,6 +21,7 @@ class Prediction:
         shift_hz: how far the scan stands above the basis (Hz, positive to higher ppm).
         phase_rad: zero-order phase of the scan (rad): scan = model * exp(1j * phase_rad).
         notes: what there is to say about the estimate.
+        uncertainty: model.calibration.Uncertainty of the concentrations; None of a model without a calibration.
     """
 
     names: tuple
@@ -30,6 +31,7 @@ class Prediction:
     shift_hz: float
     phase_rad: float
     notes: tuple = ()
+    uncertainty: object | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "names", tuple(self.names))
@@ -39,6 +41,21 @@ class Prediction:
         for field in ("lorentz_hz", "gauss_hz", "shift_hz", "phase_rad"):
             object.__setattr__(self, field, float(getattr(self, field)))
         self._check()
+
+    @property
+    def sd(self):
+        """(metabolite,) standard deviations of the concentrations, noise and model error together; None if unknown."""
+        return None if self.uncertainty is None else self.uncertainty.sd
+
+    @property
+    def interval68(self):
+        """(metabolite, 2) ends of the 68 % intervals; None if unknown."""
+        return None if self.uncertainty is None else self.uncertainty.interval68
+
+    @property
+    def interval95(self):
+        """(metabolite, 2) ends of the 95 % intervals; None if unknown."""
+        return None if self.uncertainty is None else self.uncertainty.interval95
 
     def _check(self):
         """Raises DataError where a field cannot be an estimate."""

@@ -2,6 +2,7 @@
 
 import math
 from datetime import datetime, timezone
+from itertools import repeat
 from pathlib import Path
 
 from .._version import __version__
@@ -37,6 +38,7 @@ def write_report(path, result):
         water=result.water,
         columns=[_SHORT[key] for key in result.contents],
         rows=_rows(result),
+        calibrated=result.uncertainty is not None,
         spectra=[
             {"title": TITLES[key], "svg": Markup(spectrum_svg(fit, TITLES[key])), "facts": _fit_facts(result, key)}
             for key, fit in result.fits.items()
@@ -85,14 +87,15 @@ def _rows(result):
             name: triple
             for name, *triple in zip(
                 result.names,
-                percent_sd(content.fit.concentrations, content.fit.sds[: len(result.names)]),
+                percent_sd(result.fits[key].concentrations, result.fits[key].sds[: len(result.names)]),
                 content.quality.snr,
                 content.quality.fwhm_hz,
             )
         }
         for key, content in result.contents.items()
     }
-    for name, largest, total, raw, *absolute in table:
+    errors = zip(*result.uncertainty_columns().values()) if result.uncertainty is not None else repeat(())
+    for (name, largest, total, raw, *absolute), error in zip(table, errors):
         groups = []
         for values in figures.values():
             percent, snr, width = values[name]
@@ -106,7 +109,15 @@ def _rows(result):
             "raw": f"{raw:#.4g}",
             "absolute": [f"{value:.3g}" for value in absolute],
             "groups": groups,
+            "errors": _error_texts(*error) if error else (),
         }
+
+
+def _error_texts(sd, low68, high68, low95, high95):
+    """Texts of the cells on the errors of one concentration."""
+    if math.isnan(sd):
+        return ("not known",) * 3
+    return f"{sd:.3f}", f"{low68:.3f} – {high68:.3f}", f"{low95:.3f} – {high95:.3f}"
 
 
 def _fit_facts(result, key):

@@ -23,6 +23,9 @@ SPECTRA = {"off": "edit_off", "on": "edit_on", "diff": "difference", "single": "
 FOLDERS = ("off", "diff", "single")
 """Fits that get a FSL-MRS folder of that name."""
 
+UNCERTAINTY_HEADINGS = ("sd", "low_68", "high_68", "low_95", "high_95")
+"""Columns on the errors of relative_to_largest."""
+
 JOINT_TABLE = "joint_concentrations.csv"
 """Not concentrations.csv, by which fsl_mrs_summarise would take the folder for one of FSL-MRS's."""
 
@@ -90,11 +93,12 @@ class Result:
 
         Columns: relative_to_largest; relative_to_sum; raw, the amplitude that the basis spectrum as it was read
         has in the data of edit-off (or of the only spectrum). With a water reference also molality (mmol/kg) and
-        molarity (mM), from raw.
+        molarity (mM), from raw. Of a calibrated model also `UNCERTAINTY_HEADINGS`: the standard deviation of
+        relative_to_largest and the ends of its 68 % and 95 % intervals.
         """
         import pandas
 
-        columns = dict(zip(self.concentration_headings, self.concentration_columns()))
+        columns = dict(zip(self.concentration_headings, self.concentration_columns())) | self.uncertainty_columns()
         return pandas.DataFrame(columns, index=pandas.Index(self.names, name="metabolite"))
 
     @property
@@ -103,10 +107,28 @@ class Result:
         absolute = ("molality", "molarity") if self.water is not None else ()
         return ("relative_to_largest", "relative_to_sum", "raw", *absolute)
 
+    @cached_property
+    def uncertainty(self):
+        """Uncertainty of relative_to_largest, in the order of `names`; None where the model has no calibration."""
+        if self.prediction.uncertainty is None:
+            return None
+        return self.prediction.uncertainty.take(metabolites=self._order)
+
+    def uncertainty_columns(self):
+        """Columns of `concentrations` on errors, by name: each (metabolite,); none without a calibration."""
+        if self.uncertainty is None:
+            return {}
+        ends = (self.uncertainty.interval68.T, self.uncertainty.interval95.T)
+        return dict(zip(UNCERTAINTY_HEADINGS, (self.uncertainty.sd, *ends[0], *ends[1])))
+
+    @property
+    def _order(self):
+        """Numbers of the sorted metabolites in the prediction."""
+        return [self.prediction.names.index(name) for name in self.names]
+
     def concentration_columns(self):
         """Columns of `concentrations`, each (metabolite,)."""
-        chosen = [self.prediction.names.index(name) for name in self.names]
-        relative = self.prediction.concentrations[chosen]
+        relative = self.prediction.concentrations[self._order]
         raw = self.first_fit.amplitudes
         absolute = () if self.water is None else (raw * self.water.molality, raw * self.water.molarity)
         return relative / relative.max(), relative / relative.sum(), raw, *absolute
@@ -166,12 +188,16 @@ class Result:
         made = {}
         for key in (key for key in FOLDERS if key in self.fits):
             made[key] = FolderContent(
-                fit=self.fits[key], quality=self.qualities[key], spectrum=SPECTRA[key], scan=self.scan,
+                fit=self._tabled(self.fits[key]), quality=self.qualities[key], spectrum=SPECTRA[key], scan=self.scan,
                 basis=self.basis, internal_ref=self._reference_in(self.fits[key]), combine=self.combine,
                 record=self.record,
-                water=self.water,
+                water=self.water, bound=None if self.uncertainty is None else self.fits[key],
             )  # fmt: skip
         return made
+
+    def _tabled(self, fit):
+        """The fit with the standard deviations that go into FSL-MRS's tables."""
+        return fit if self.uncertainty is None else fit.calibrated(self.uncertainty.covariance)
 
     def _reference_in(self, fit):
         """The internal reference asked for, unless it cannot be seen in a difference spectrum."""
@@ -183,8 +209,10 @@ class Result:
     def _write_joint_table(self, path):
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["metabolite", *self.concentration_headings])
-            writer.writerows([name, *map(float, row)] for name, *row in zip(self.names, *self.concentration_columns()))
+            errors = self.uncertainty_columns()
+            writer.writerow(["metabolite", *self.concentration_headings, *errors])
+            columns = (*self.concentration_columns(), *errors.values())
+            writer.writerows([name, *map(float, row)] for name, *row in zip(self.names, *columns))
 
 
 def make_result(scan, basis, prediction, model, internal_ref=None, combine=(), ppm_limits=PPM_LIMITS):

@@ -1,4 +1,6 @@
-"""A trained model is one folder: config.json, weights.safetensors, card.json and card.md. Nothing is unpickled."""
+"""A trained model is one folder: config.json, weights.safetensors, card.json, card.md and, where its errors are known,
+calibration.json. Nothing is unpickled.
+"""
 
 import hashlib
 import json
@@ -16,6 +18,7 @@ from ..basis.basis_set import EDITED, SINGLE
 from ..config import from_dict, read_json, to_dict
 from ..errors import ConfigError, ModelError
 from ..folders import whole_folder
+from .calibration import FILE, Calibration, calibration_values, read_calibration
 from .card import card_text
 from .inputs import InputConfig
 from .networks import network_classes
@@ -81,6 +84,7 @@ class TrainedModel:
         network: torch module in evaluation mode.
         card: dict of what it was trained on, with which outcome, and what it is for.
         weights_sha256: of the weights' file; None before it was saved.
+        calibration: Calibration of its error bars; None for a model without.
     """
 
     name: str
@@ -89,6 +93,7 @@ class TrainedModel:
     network: torch.nn.Module
     card: dict
     weights_sha256: str | None = None
+    calibration: Calibration | None = None
 
 
 def build_network(config, options):
@@ -122,10 +127,23 @@ def save_model(model, folder, overwrite=False, beside=()):
         (partial / "config.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()}
         save_file(weights, partial / "weights.safetensors")
+        if model.calibration is not None:
+            write_calibration(partial, model.calibration)
         (partial / "card.json").write_text(json.dumps(model.card, indent=1) + "\n", encoding="utf-8")
         (partial / "card.md").write_text(card_text(model.card), encoding="utf-8")
         for path in beside:
             (shutil.copytree if path.is_dir() else shutil.copyfile)(path, partial / path.name)
+
+
+def write_calibration(folder, calibration):
+    """Write the Calibration of the weights in a model's folder there."""
+    values = calibration_values(calibration, _digest(folder / "weights.safetensors"))
+    (folder / FILE).write_text(json.dumps(values) + "\n", encoding="utf-8")
+
+
+def _digest(path):
+    """SHA-256 of a file, 64 hexadecimal digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def shipped_models():
@@ -133,11 +151,11 @@ def shipped_models():
     return tuple(sorted(path.parent.name for path in SHIPPED.glob("*/config.json")))
 
 
-def load_model(name_or_folder):
-    """A trained model, by the name of a shipped one or by its folder.
+def model_folder(name_or_folder):
+    """Path of the folder of a model, of the name of a shipped one or as it is given.
 
     Raises:
-        ModelError: there is no such model, or the folder's content is not a whole model.
+        ModelError: there is no such folder.
     """
     folder = Path(name_or_folder)
     # A folder of that name here does not hide a shipped model; ./NAME is the folder.
@@ -148,6 +166,20 @@ def load_model(name_or_folder):
             f"There is no model {str(name_or_folder)!r}: give the folder of one, or one of "
             f"{', '.join(shipped_models())}."
         )
+    return folder
+
+
+def load_model(name_or_folder, calibrated=True):
+    """A trained model, by the name of a shipped one or by its folder.
+
+    Args:
+        name_or_folder: of the model.
+        calibrated: whether its calibration is read too, where it has one.
+
+    Raises:
+        ModelError: there is no such model, or the folder's content is not a whole model.
+    """
+    folder = model_folder(name_or_folder)
     values = read_json(folder / "config.json", "a model's configuration", ModelError)
     if not isinstance(values, dict) or set(values) != {"model", "options"}:
         raise ModelError(f"{folder}/config.json: not a model of fsl_mrs_dl (it must hold 'model' and 'options').")
@@ -166,8 +198,9 @@ def load_model(name_or_folder):
     card = read_json(folder / "card.json", "a model card", ModelError)
     if not isinstance(card, dict):
         raise ModelError(f"{folder}/card.json: a model card is a JSON object, not {type(card).__name__}.")
-    digest = hashlib.sha256(weights_file.read_bytes()).hexdigest()
-    return TrainedModel(folder.resolve().name, config, options, network.eval(), card, digest)
+    digest = _digest(weights_file)
+    calibration = read_calibration(folder, config.metabolites, digest) if calibrated else None
+    return TrainedModel(folder.resolve().name, config, options, network.eval(), card, digest, calibration)
 
 
 def _load_weights(network, path):

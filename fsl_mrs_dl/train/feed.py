@@ -13,7 +13,7 @@ from ..synth.dataset import Stream
 from .validate import truth_of
 
 HELD_OUT_SEED_STEP = 7919
-"""Validation and test streams take the training seed plus this and twice this: never the same scans."""
+"""Validation, test and calibration streams take the training seed plus this times 1, 2 and 3: never the same scans."""
 
 SCANS_AT_ONCE = {"cpu": 1, "cuda": 4096}
 """How many training scans are made at once, at least: a GPU makes thousands in the time of a few. On the processor
@@ -51,7 +51,7 @@ class Source:
         return self.stream(self.recipe, self.seed, device, self.pool, joined * self.batch)
 
     def held_out(self, place, device):
-        """Scans never trained on: 1 for validation after each epoch, 2 for the final errors."""
+        """Scans never trained on: 1 for validation after each epoch, 2 for the final errors, 3 for error bars."""
         batch = max(self.batch, HELD_OUT_AT_ONCE)
         return self.stream(self.recipe, self.seed + place * HELD_OUT_SEED_STEP, device, self.pool, batch)
 

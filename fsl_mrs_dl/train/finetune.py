@@ -97,13 +97,15 @@ class Adapting(Trainee):
         with torch.autocast(self.device.type, enabled=False):
             chosen, real_channels = self._real_input(max(1, round(REAL_SHARE * len(channels))))
         output = self.network(real_channels)
-        # What is not known of a real scan is taken as the network says it: nothing is learnt from that.
+        # What is not known of a real scan is taken as the network says it: nothing is learnt of it (but the guess of a
+        # hybrid network, which follows what least squares makes of it).
         fractions, clean = output.fractions.detach(), output.clean
         if self.real.concentrations is not None:
             fractions = self.real_fractions[chosen]
             clean = None if clean is None else clean.detach()
         else:
-            clean = real_channels
+            # Nor that there were no errors.
+            output, clean = replace(output, spread=None), real_channels
         known = Output(fractions, output.line.detach(), clean)
         return simulated + REAL_SHARE * self.network.loss(output, known, epoch=RAMPED)
 

@@ -21,6 +21,7 @@ from ..model.output import LineScale
 from ..synth.dataset import GRID_DWELL_S, GRID_POINTS, as_narrow
 from ..synth.priors import PUBLISHED
 from .bound import least_squares_errors
+from .calibrate import calibrate_trained
 from .feed import Source
 from .trainee import Trainee, untrained
 from .validate import simulated_errors
@@ -132,8 +133,10 @@ def train(
         return None
     network.to(device).eval()
     errors = held_out_errors(network, config, source, plan.held_out, device)
+    calibration = calibrate_trained(network, config, source, plan.held_out, device)
     card = model_card(network_name, config, basis, recipe, trainee, pool, device)
-    return TrainedModel(network_name, config, options, network.cpu(), {**card, **errors})
+    card |= errors
+    return TrainedModel(network_name, config, options, network.cpu(), card, calibration=calibration)
 
 
 def fit(trainee, hardware=Hardware(), progress=True):

@@ -1,9 +1,9 @@
-"""Errors of a network on simulated scans."""
+"""What a network says about simulated scans, and its errors."""
 
 import torch
 
 from ..model.inputs import network_input, spectrum_channels
-from ..model.output import Output, to_largest
+from ..model.output import Output, expected_spread, to_largest
 
 
 def truth_of(batch, config, line, basis_linewidth_hz, scale):
@@ -30,8 +30,8 @@ def truth_of(batch, config, line, basis_linewidth_hz, scale):
 
 
 @torch.no_grad()
-def simulated_errors(network, config, stream, batches):
-    """Mean absolute error of each concentration, relative to the largest of its scan.
+def simulated_estimates(network, config, stream, batches):
+    """What a network says about simulated scans, and what they hold.
 
     Args:
         network: in evaluation mode.
@@ -40,14 +40,27 @@ def simulated_errors(network, config, stream, batches):
         batches: numbers of the stream's batches to take.
 
     Returns:
-        (metabolite,) float64 tensor.
+        estimate, truth (scan, metabolite) relative to the largest, and logarithms of the expected errors (scan,
+        metabolite), float64 arrays.
     """
     device = next(network.parameters()).device
-    total, count = 0.0, 0
+    found = []
     for index in batches:
         batch = stream[index].to(device)
-        channels, _ = network_input(batch.measured, config)
-        estimate = to_largest(network(channels).fractions)
-        error = (estimate - to_largest(batch.draw.concentrations)).abs()
-        total, count = total + error.double().sum(0), count + len(error)
-    return (total / count).cpu()
+        output = network(network_input(batch.measured, config)[0])
+        parts = to_largest(output.fractions.double()), to_largest(batch.draw.concentrations.double())
+        found.append(torch.stack([*parts, expected_spread(output).double()]).cpu())
+    return torch.cat(found, 1).numpy()
+
+
+def simulated_errors(network, config, stream, batches):
+    """Mean absolute error of each concentration, relative to the largest of its scan.
+
+    Args:
+        network, config, stream, batches: as of `simulated_estimates`.
+
+    Returns:
+        (metabolite,) float64 tensor.
+    """
+    estimate, truth, _ = simulated_estimates(network, config, stream, batches)
+    return torch.as_tensor(abs(estimate - truth).mean(0))

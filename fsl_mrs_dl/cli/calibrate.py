@@ -1,0 +1,98 @@
+"""fsl_mrs_dl calibrate: error bars of a model, learnt from simulated scans, and how often they hold on others."""
+
+from pathlib import Path
+
+
+def add_arguments(parser):
+    """Options of the command."""
+    add = parser.add_argument
+    add("--model", required=True, help="name or folder of the model")
+    add("--pool", help="write the model's calibration.json, from scans of the bases in this HDF5 file")
+    add("--test", nargs="+", metavar="POOL", help="measure how often the intervals hold, on the bases of these files")
+    add("--output", help="folder to make for the tables and the reliability plot of --test")
+    add("--overwrite", action="store_true", help="replace that folder, and the calibration that the model has")
+    add("--pool_spectrum", choices=("edit_off", "edit_on", "difference"), help="of edited pools, what the model takes")
+    add("--basis", nargs="+", help="basis set of the model (default: the shipped one)")
+    add("--recipe", help="what the scans look like (default: as in the model's training)")
+    add("--number", type=int, default=40_000, help="scans from each file (default: %(default)s)")
+    add("--seed", type=int, default=1001, help="of the scans; those of --test take the next one (default: %(default)s)")
+
+
+def run(args):
+    """Calibrate the model, measure its coverage, or both."""
+    from ..errors import ConfigError, OutputError
+    from ..fit.quantify import basis_for
+    from ..folders import check_free, whole_folder
+    from ..model.calibration import FILE
+    from ..model.checkpoint import load_model, model_folder
+
+    if not args.pool and not args.test:
+        raise ConfigError("Nothing to do: give --pool FILE to calibrate the model, --test FILE to test it, or both.")
+    if bool(args.test) != bool(args.output):
+        raise ConfigError("--test and --output, the folder of its tables and plot, belong together.")
+    if args.number < 1:
+        raise ConfigError(f"--number must be 1 or more, not {args.number}.")
+    folder = model_folder(args.model)
+    if args.pool and (folder / FILE).exists() and not args.overwrite:
+        raise OutputError(f"{folder} has a calibration; give --overwrite to replace it, or leave --pool out.")
+    if args.output:
+        check_free(args.output, args.overwrite, [args.model, args.pool, *args.test])
+    model = load_model(args.model, calibrated=not args.pool)
+    basis = basis_for(model, args.basis)
+    recipe = _recipe(args.recipe, model)
+    if args.pool:
+        model = _calibrate(args, folder, model, basis, recipe)
+    if args.test:
+        from ..evaluate.coverage import coverage_folder
+
+        if model.calibration is None:
+            raise ConfigError(f"The model {model.name} has no calibration to test: give --pool FILE, which makes it.")
+        streams = {Path(path).stem: _stream(args, path, basis, recipe, args.seed + 1) for path in args.test}
+        with whole_folder(args.output, args.overwrite) as part:
+            print(coverage_folder(model, streams, args.number, part))
+    return 0
+
+
+def _calibrate(args, folder, model, basis, recipe):
+    """The model with a calibration, which is written into its folder."""
+    from dataclasses import replace
+
+    from ..errors import OutputError
+    from ..model.checkpoint import write_calibration
+    from ..train.calibrate import calibrate
+
+    stream = _stream(args, args.pool, basis, recipe, args.seed)
+    bases = f"{len(stream.members) - 1} bases of {Path(args.pool).name}, not those of the training"
+    source = f"recipe {recipe.name}, seed {args.seed}, {bases}"
+    calibration = calibrate(model.network, model.config, stream, args.number, source)
+    try:
+        write_calibration(folder, calibration)
+    except OSError as exc:
+        raise OutputError(f"{folder}: the calibration cannot be written ({exc}); copy the model elsewhere.") from exc
+    print(f"{folder}: calibrated on {calibration.scans} scans ({source}).")
+    return replace(model, calibration=calibration)
+
+
+def _recipe(name, model):
+    """The recipe of that name or file, else the one in the model's card."""
+    from ..config import from_dict
+    from ..errors import ConfigError
+    from ..synth.priors import Recipe, recipe_named
+
+    if name:
+        return recipe_named(name)
+    training = model.card.get("training")
+    if not isinstance(training, dict) or not isinstance(training.get("recipe"), dict):
+        raise ConfigError(f"The card of {model.name} has no recipe: name one with --recipe.")
+    return from_dict(Recipe, training["recipe"], f"the recipe in the card of {model.name}")
+
+
+def _stream(args, path, basis, recipe, seed):
+    """Scans of the bases in a pool's file, of the kind that the model takes."""
+    from ..basis.pool import read_pool
+    from ..synth.dataset import Stream, as_narrow
+    from ..train.feed import HELD_OUT_AT_ONCE
+
+    pool = read_pool(path)
+    pool = pool.single(args.pool_spectrum) if args.pool_spectrum else pool
+    return Stream(as_narrow(basis, recipe), recipe, seed, pool, HELD_OUT_AT_ONCE)
