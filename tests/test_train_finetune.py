@@ -73,6 +73,24 @@ def test_scans_of_unknown_contents_teach_through_the_decoder(tiny_model, tiny_ba
     assert after < 1.1 * before
 
 
+@pytest.mark.parametrize("with_truth", [True, False])
+def test_errors_of_scans_of_unknown_contents_are_not_taken_as_0(tiny_model, tiny_basis, monkeypatch, with_truth):
+    network, seen = type(tiny_model.network), []
+    loss = network.loss
+
+    def recorded(self, output, truth, epoch=0):
+        """The loss, and whether errors that the network expects are part of it."""
+        seen.append(output.spread is not None)
+        return loss(self, output, truth, epoch)
+
+    monkeypatch.setattr(network, "loss", recorded)
+    plan = dataclasses.replace(PLAN, number=64, epochs=1)
+    real = real_scans(scanner(tiny_basis), with_truth)
+    finetune(tiny_model, tiny_basis, RECIPE, plan, real, hardware=Hardware("cpu"), progress=False)
+    # Simulated scans, then real ones.
+    assert seen == [True, with_truth]
+
+
 def test_scans_that_a_model_was_adapted_to_are_refused(tiny_model, tiny_basis):
     stream = scanner(tiny_basis)
     real = real_scans(stream, True)
