@@ -117,7 +117,8 @@ def curves_png(history):
         panel.plot(scans, values, marker="." if len(scans) < 60 else None)
         panel.set_ylabel(title)
         panel.grid(alpha=0.3)
-        if name != "learning_rate":
+        # The loss holds a likelihood of the expected errors, which may be below 0.
+        if name == "error":
             panel.set_yscale("log")
     best = min(history, key=lambda row: row["error"])
     label = f"best: {best['error']:.4f}, epoch {best['epoch']}"
