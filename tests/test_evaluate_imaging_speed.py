@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from fsl_mrs_dl.errors import ConfigError, FslMrsDlError
+from fsl_mrs_dl.errors import ConfigError, DataError, FslMrsDlError
 from fsl_mrs_dl.evaluate.imaging_speed import Speed, commands, few_of, measure_speed, simulate_grid, time_command
 from fsl_mrs_dl.fit.volume import read_volume
 
@@ -34,6 +34,9 @@ def test_the_grid_is_one_that_is_fitted_and_the_few_are_of_its_mask(single_basis
     assert np.asarray(nib.load(tmp_path / "few.nii.gz").dataobj).sum() == 2
     with pytest.raises(ConfigError, match="more than 12"):
         few_of(mask, 12, tmp_path / "none.nii.gz")
+    (tmp_path / "text.nii.gz").write_text("no image")
+    with pytest.raises(DataError, match="cannot be read"):
+        few_of(tmp_path / "text.nii.gz", 2, tmp_path / "none.nii.gz")
 
 
 def test_commands_take_the_same_data_and_basis_set(tmp_path):

@@ -1,8 +1,10 @@
 """The card as text: facts as lines, settings as tables, errors beside their bounds."""
 
 import numpy as np
+import pytest
 
-from fsl_mrs_dl.model.card import card_text, content_hash, error_table
+from fsl_mrs_dl.errors import ModelError
+from fsl_mrs_dl.model.card import card_text, check_card, content_hash, error_table
 
 CARD = {
     "name": "mine",
@@ -34,3 +36,15 @@ def test_the_hash_is_of_the_content():
     fids = np.arange(8).reshape(2, 4) * (1 + 1j)
     assert content_hash(fids) == content_hash(fids.astype(np.complex64).copy(order="F"))
     assert content_hash(fids) != content_hash(fids[::-1])
+
+
+def test_a_card_of_another_form_is_refused():
+    check_card(CARD, "card.json")
+    check_card({}, "card.json")
+    with pytest.raises(ModelError, match="card.json: a model card is a JSON object, not list"):
+        check_card([], "card.json")
+    numbers = {"Cr": 0.01, "NAA": 0.03}
+    tables = (3, {"own": 3}, {"own": {}}, {"own": {"Cr": "x"}}, {"own": numbers, "other": {"Cr": 0.01}})
+    for part, values in [("training", 3), ("adapted_to", []), *(("errors", table) for table in tables)]:
+        with pytest.raises(ModelError, match=f"its part {part} is not that of a model card"):
+            check_card({**CARD, part: values}, "card.json")

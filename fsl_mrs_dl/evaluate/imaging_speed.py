@@ -8,13 +8,13 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import nibabel
 import numpy as np
 
 from .. import axes
 from ..errors import ConfigError, FslMrsDlError
+from ..fit.nifti_input import open_image
 from ..fit.volume import read_mask
 
 POINTS, DWELL_S, VOXEL_MM = 1024, 5e-4, 10.0
@@ -100,8 +100,8 @@ def few_of(mask, few, path):
         ConfigError: it has not more than the few.
         DataError: it cannot be read or is empty.
     """
-    image = nibabel.load(mask) if Path(mask).is_file() else None
-    chosen = read_mask(mask, image.shape[:3] if image else (), "the data")
+    image = open_image(mask)
+    chosen = read_mask(mask, image.shape[:3], "the data")
     places = np.argwhere(chosen)
     if len(places) <= few:
         raise ConfigError(f"Times of {len(places)} voxels say nothing: give a mask of more than {few}.")

@@ -62,10 +62,8 @@ def make_study(cases, methods, output, seed, missing=None, basis=None, workers=1
 
 def errors_on_card(method):
     """{metabolite: mean absolute error on the first simulated scans that a model's card names}; empty without."""
-    errors = method.fit.model.card.get("errors")
-    first = next(iter(errors.values()), None) if isinstance(errors, dict) else None
-    known = first.items() if isinstance(first, dict) else ()
-    return {name: value for name, value in known if name in method.metabolites and isinstance(value, float)}
+    first = next(iter(method.fit.model.card.get("errors", {}).values()), {})
+    return {name: value for name, value in first.items() if name in method.metabolites}
 
 
 def summary(frame):

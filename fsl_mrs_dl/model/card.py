@@ -9,6 +9,10 @@ import numpy as np
 from ..errors import ModelError
 
 
+PARTS = ("training", "adapted_to", "basis", "versions", "errors", "bounds")
+"""Parts of a card that hold facts by their names."""
+
+
 def versions():
     """Versions of what a result depends on."""
     packages = ("torch", "numpy", "scipy", "lightning")
@@ -31,6 +35,29 @@ def content_hash(fids):
         64 hexadecimal digits.
     """
     return hashlib.sha256(np.ascontiguousarray(fids, dtype="<c8").tobytes()).hexdigest()
+
+
+def check_card(card, where):
+    """Refuse a card that lacks the form of one, as that of a stranger's model may.
+
+    Args:
+        card: content of a card.json.
+        where: what to call it in errors.
+
+    Raises:
+        ModelError: it is no JSON object, or a part of it or a table of errors is something else than expected.
+    """
+    if not isinstance(card, dict):
+        raise ModelError(f"{where}: a model card is a JSON object, not {type(card).__name__}.")
+    wrong = [name for name in PARTS if not isinstance(card.get(name, {}), dict)]
+    for name in ("errors", "bounds"):
+        tables = [] if name in wrong else list(card.get(name, {}).values())
+        if not all(isinstance(one, dict) and one and set(one) == set(tables[0]) for one in tables):
+            wrong.append(name)
+        elif not all(isinstance(value, (int, float)) for one in tables for value in one.values()):
+            wrong.append(name)
+    if wrong:
+        raise ModelError(f"{where}: its part {wrong[0]} is not that of a model card; copy the model folder anew.")
 
 
 def adapted_scans(card):

@@ -19,7 +19,7 @@ from ..config import from_dict, read_json, to_dict
 from ..errors import ConfigError, ModelError
 from ..folders import whole_folder
 from .calibration import FILE, Calibration, calibration_values, read_calibration
-from .card import card_text
+from .card import card_text, check_card
 from .inputs import InputConfig
 from .networks import network_classes
 from .output import LineScale
@@ -29,6 +29,9 @@ SHIPPED = Path(__file__).parent.parent / "models"
 
 DEFAULT_MODEL = "hybrid"
 """The shipped model that is taken where none is named: the one with the smallest errors on simulated shifts."""
+
+TRUST_FILE = "trust.json"
+"""File in a model's folder with the thresholds of its trust flag (`fit.trust.Thresholds`)."""
 
 MAX_WEIGHTS = 2**28
 """Numbers in the largest network that is built (1 GiB)."""
@@ -85,6 +88,7 @@ class TrainedModel:
         card: dict of what it was trained on, with which outcome, and what it is for.
         weights_sha256: of the weights' file; None before it was saved.
         calibration: Calibration of its error bars; None for a model without.
+        trust: dict with the thresholds of its trust flag as stored (`fit.trust.Thresholds`); None for a model without.
     """
 
     name: str
@@ -94,6 +98,7 @@ class TrainedModel:
     card: dict
     weights_sha256: str | None = None
     calibration: Calibration | None = None
+    trust: dict | None = None
 
 
 def build_network(config, options):
@@ -196,11 +201,23 @@ def load_model(name_or_folder, calibrated=True):
     weights_file = folder / "weights.safetensors"
     _load_weights(network, weights_file)
     card = read_json(folder / "card.json", "a model card", ModelError)
-    if not isinstance(card, dict):
-        raise ModelError(f"{folder}/card.json: a model card is a JSON object, not {type(card).__name__}.")
+    check_card(card, f"{folder}/card.json")
     digest = _digest(weights_file)
     calibration = read_calibration(folder, config.metabolites, digest) if calibrated else None
-    return TrainedModel(folder.resolve().name, config, options, network.eval(), card, digest, calibration)
+    return TrainedModel(
+        folder.resolve().name, config, options, network.eval(), card, digest, calibration, _read_trust(folder)
+    )
+
+
+def _read_trust(folder):
+    """The stored thresholds of the trust flag, None where there are none."""
+    path = folder / TRUST_FILE
+    if not path.exists():
+        return None
+    values = read_json(path, "a model's trust thresholds", ModelError)
+    if not isinstance(values, dict):
+        raise ModelError(f"{path}: trust thresholds are a JSON object, not {type(values).__name__}.")
+    return values
 
 
 def _load_weights(network, path):

@@ -12,6 +12,7 @@ import lightning
 import torch
 
 from ..errors import DataError, ModelError
+from ..model.card import adapted_scans
 from ..model.checkpoint import TrainedModel
 from ..model.inputs import network_input
 from ..model.output import Output
@@ -162,7 +163,7 @@ def finetune(model, basis, recipe, plan, real, pool=None, work=None, hardware=Ha
         "simulated scans": trainee.history[-1]["scans"],
         "plan": asdict(plan),
         "recipe": asdict(recipe),
-        "scans": {**model.card.get("adapted_to", {}).get("scans", {}), **real.hashes},
+        "scans": {**adapted_scans(model.card), **real.hashes},
     }
     calibration = calibrate_trained(network, config, source, plan.held_out, device)
     return TrainedModel(model.name, config, model.options, network.cpu(), card, calibration=calibration)
@@ -178,5 +179,5 @@ def check_teachable(model, real):
     if clean is None:
         raise ModelError(
             f"The model {model.name} has no decoder, so scans of unknown contents teach it nothing: give --truth, or "
-            "adapt a model of the network yae."
+            "adapt a model of the network yae or hybrid."
         )
