@@ -64,12 +64,13 @@ def series_colours(series):
     return {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(series)}
 
 
-def legend(figure, entries, **options):
+def legend(figure, entries, columns=None, **options):
     """A legend of coloured dots or lines below the title of a figure.
 
     Args:
         figure: Figure.
         entries: {text: (colour, line style, "" for a dot)}.
+        columns: entries in a row; all in one where None.
         **options: of Line2D.
     """
     from matplotlib.lines import Line2D
@@ -80,7 +81,7 @@ def legend(figure, entries, **options):
     ]
     place = (0.02 / figure.get_figwidth(), 1 - 0.3 / figure.get_figheight())
     figure.legend(
-        handles=handles, ncols=len(handles), loc="upper left", bbox_to_anchor=place, frameon=False, fontsize=8.5
+        handles=handles, ncols=columns or len(handles), loc="upper left", bbox_to_anchor=place, frameon=False, fontsize=8.5
     )
 
 

@@ -8,6 +8,7 @@ from .sim_to_real import MEASURED, NOISE_BAND, REPRESENTATIONS
 from .statistics import ALL
 
 _STYLES = ("-", "--", ":", "-.")
+_LEGEND_COLUMNS = 5
 
 
 def overlays(shown, label):
@@ -130,7 +131,8 @@ def models_on_steps(table):
     series = [name for name in dict.fromkeys(table["series"]) if name != ALL] or [ALL]
     labels = list(dict.fromkeys(table["label"]))
     steps = [*STEPS, MEASURED]
-    figure, axes = panels(1, len(series), (4.6, 2.9), (0.8, 0.25, 0.95, 1.1), (0.3, 0.3), sharey=True)
+    rows = -(-len(labels) // _LEGEND_COLUMNS)
+    figure, axes = panels(1, len(series), (4.6, 2.9), (0.8, 0.25, 0.75 + 0.2 * rows, 1.1), (0.3, 0.3), sharey=True)
     styles = {
         label: (COLOURS[index % len(COLOURS)], _STYLES[index // len(COLOURS) % len(_STYLES)])
         for index, label in enumerate(labels)
@@ -147,5 +149,5 @@ def models_on_steps(table):
         axis.grid(axis="y", color=PALE)
     axes[0, 0].set_ylabel("mean absolute error", fontsize=8.5)
     headline(figure, "Errors on rebuilt spectra")
-    legend(figure, styles)
+    legend(figure, styles, _LEGEND_COLUMNS)
     return png(figure)
