@@ -59,7 +59,8 @@ def test_two_trials_then_one_more(search, tmp_path):
 
 
 def test_a_network_that_asks_for_the_basis_set_gets_it(tiny_basis, tmp_path, monkeypatch):
-    monkeypatch.setattr(HybridConfig, "SEARCH", {"first": Choice((8,)), "growth": Choice((1.0,)), "dense": Choice((16,))})
+    space = {"first": Choice((8,)), "growth": Choice((1.0,)), "dense": Choice((16,))}
+    monkeypatch.setattr(HybridConfig, "SEARCH", space)
     config = SelectConfig("hybrid", number=320, epochs=1, batch=32)
     _, (trial,) = run(Search(config, tiny_basis, PUBLISHED, hardware=Hardware("cpu")), tmp_path / "study.db", 1)
     # Least squares on a basis of zeros would give all concentrations as 0.

@@ -107,7 +107,9 @@ class WorkFolder:
         self.write(name, buffer.getvalue())
 
     def read_state(self, name):
-        """What `write_state` wrote, on the processor; None where there is no such file. Nothing is unpickled.
+        """What `write_state` wrote, on the processor; None where there is no such file.
+
+        torch's loader refuses everything but tensors, numbers, texts and containers of them: no code is run.
 
         Raises:
             ConfigError: the file is damaged or something else.
