@@ -66,6 +66,8 @@ def test_result_is_a_complete_fit_of_the_host(single_basis, baseline, pairs, gro
     assert (baseline == "off") == (not result.params[-2 * pairs :].any())
     host = FitRes(mrs, result.params, "voigt", "Newton", groups, Baseline(mrs, (0.2, 4.2), baseline, None), (0.2, 4.2))
     np.testing.assert_allclose(result.pred, host.pred, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(result.cov[3:, 3:], host.cov[3:, 3:])
+    result.dl_covariance = None  # as of a model without a calibration
     np.testing.assert_allclose(result.cov, host.cov)
     for kind in ("percentage", "raw"):
         np.testing.assert_allclose(result.getUncertainties(kind), host.getUncertainties(kind))
@@ -83,6 +85,18 @@ def test_uncertainties_of_one_name_and_of_ratios(single_basis):
     assert result.getUncertainties("internal", ["GABA"]).shape == (1,)
     with pytest.raises(ValueError, match="percentage, raw"):
         result.getUncertainties("nonsense")
+
+
+def test_uncertainties_are_the_networks_own(single_basis, single_model_folder):
+    from fsl_mrs_dl.fit.predict import predict
+    from fsl_mrs_dl.fslmrs.convert import basis_of, scan_of
+    from fsl_mrs_dl.model.checkpoint import load_model
+
+    mrs = mrs_of(single_basis, ind_scale=["GABA"])
+    result = mrs.fit(method="dl")
+    prediction = predict(load_model(single_model_folder), scan_of(mrs), basis_of(mrs))
+    percent = 100 * prediction.sd / prediction.concentrations
+    np.testing.assert_allclose(result.getUncertainties("percentage"), percent, rtol=1e-6)
 
 
 def test_true_estimate_gives_the_true_amplitude_and_baseline(single_basis):

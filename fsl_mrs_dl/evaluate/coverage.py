@@ -119,7 +119,8 @@ def _tenth_lines(table):
     for name, rows in table[table["by"] == "estimate"].groupby("metabolite", sort=False):
         for level in LEVELS:
             values = rows.sort_values("tenth")[f"covered_{level * 100:.0f}"]
-            lines.append(f"| {name} | {level * 100:.0f} % | " + " | ".join(f"{100 * value:.1f}" for value in values) + " |")
+            cells = " | ".join(f"{100 * value:.1f}" for value in values)
+            lines.append(f"| {name} | {level * 100:.0f} % | {cells} |")
     return lines
 
 

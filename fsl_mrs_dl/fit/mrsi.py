@@ -185,7 +185,8 @@ class _Work:
             one.variances[chunk] = bounds
             if found.uncertainty is not None:
                 covariance = found.uncertainty.take(metabolites=self._order).covariance
-                one.variances[chunk] = with_model_errors(bounds, covariance, solution.parameters[:, :count])
+                largest = solution.parameters[:, :count].max(1)[:, None, None]
+                one.variances[chunk] = with_model_errors(bounds, covariance * largest**2)
             one.fit[chunk] = volume.turn(solution.metabolite_fids.sum(1) + solution.baseline)
             one.baseline[chunk] = volume.turn(solution.baseline)
             one.uncertain[chunk] = [bool(note) for note in notes]

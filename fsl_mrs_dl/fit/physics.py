@@ -86,7 +86,8 @@ class VoigtFit:
         count = len(self.names)
         combined = self.covariance.copy()
         combined[:count, count:], combined[count:, :count] = 0, 0
-        combined[:count, :count] = with_model_errors(combined[:count, :count], covariance, self.concentrations)
+        raw = covariance * self.concentrations.max() ** 2
+        combined[:count, :count] = with_model_errors(combined[:count, :count], raw)
         return replace(self, covariance=combined)
 
     @property
@@ -132,20 +133,18 @@ class VoigtFit:
         return fit_window(self.data.size, self.dwell_s, self.centre_hz, self.ppm_limits)
 
 
-def with_model_errors(bounds, covariance, raw):
-    """Covariances of raw concentrations from a model's own of relative ones.
+def with_model_errors(bounds, covariance):
+    """A model's covariances of concentrations, completed where it has none.
 
     Args:
         bounds: (..., metabolite, metabolite) from the Fisher information.
-        covariance: (..., metabolite, metabolite) of the concentrations relative to the largest; NaN in the rows and
-            columns of metabolites whose errors are not known, which keep their bounds.
-        raw: (..., metabolite) raw concentrations, whose largest is 1 in relative ones.
+        covariance: (..., metabolite, metabolite) of the model, in the same units; NaN in the rows and columns of
+            metabolites whose errors are not known, which keep their bounds.
     """
     unknown = np.isnan(np.diagonal(covariance, axis1=-2, axis2=-1))
     both = unknown[..., :, None] & unknown[..., None, :]
     # Between what is known and what is not there is no covariance.
-    scaled = np.nan_to_num(covariance) * raw.max(-1)[..., None, None] ** 2
-    return np.where(both, bounds, scaled)
+    return np.where(both, bounds, np.nan_to_num(covariance))
 
 
 def fit_voigt(fid, basis_fids, prediction, dwell_s, centre_hz, basis_centre_hz=None, ppm_limits=PPM_LIMITS):

@@ -129,12 +129,18 @@ def fit_dl(mrs, method, ppmlim, baseline, baseline_order, metab_groups, model):
     prediction, notes = _predict(network, mrs, basis)
 
     values = dict(zip(prediction.names, prediction.concentrations))
-    relative = np.array([values[name] for name in basis.names]) / basis_factors(mrs, mrs.basis)
+    factors = basis_factors(mrs, mrs.basis)
+    relative = np.array([values[name] for name in basis.names]) / factors
     line = nonlinear_parameters(prediction, mrs.dwellTime, mrs.centralFrequency, basis.centre_hz)
     baseline_object = Baseline(mrs, ppmlim, baseline, baseline_order)
     vector = complete_vector(mrs, relative, line, model, groups, baseline_object, ppmlim)
     record = ModelRecord(network.name, network.weights_sha256)
-    return DlFitRes(mrs, vector, model, groups, baseline_object, ppmlim, record, notes)
+    covariance = None
+    if prediction.uncertainty is not None:
+        order = [prediction.names.index(name) for name in basis.names]
+        scales = vector[: len(relative)].sum() / relative.sum() / factors
+        covariance = prediction.uncertainty.take(metabolites=order).covariance * np.outer(scales, scales)
+    return DlFitRes(mrs, vector, model, groups, baseline_object, ppmlim, record, notes, covariance)
 
 
 def _predict(network, mrs, basis):

@@ -6,6 +6,7 @@ import numpy as np
 from fsl_mrs import models
 from fsl_mrs.utils.results import FitRes
 
+from ..fit.physics import with_model_errors
 from ..fit.voigt import GAUSS_HZ_PER_SIGMA, linear_fit, voigt_fwhm_hz
 
 METHOD = "dl"
@@ -30,14 +31,26 @@ class DlFitRes(FitRes):
         ppmlim: range of the fit (ppm).
         record: ModelRecord of the network.
         notes: what there is to say about the estimate, in words.
+        covariance: (metabolite, metabolite) of the concentrations in raw units, as the network's calibration has it;
+            NaN for a metabolite of unknown errors; None where there is none.
     """
 
-    def __init__(self, mrs, vector, model, metab_groups, baseline, ppmlim, record, notes=()):
-        self.dl_model, self.dl_notes = record, tuple(notes)
+    def __init__(self, mrs, vector, model, metab_groups, baseline, ppmlim, record, notes=(), covariance=None):
+        self.dl_model, self.dl_notes, self.dl_covariance = record, tuple(notes), covariance
         super().__init__(mrs, vector, model, METHOD, metab_groups, baseline, ppmlim)
 
+    @property
+    def cov(self):
+        """Covariances of the parameters: those of concentrations of the network, all others Cramer-Rao bounds."""
+        if self.dl_covariance is None:
+            return self._cov
+        count, found = len(self.dl_covariance), self._cov.copy()
+        found[:count, count:], found[count:, :count] = 0, 0
+        found[:count, :count] = with_model_errors(found[:count, :count], self.dl_covariance)
+        return found
+
     def getUncertainties(self, type="percentage", metab=None):
-        """Standard deviations of concentrations (Cramer-Rao bounds at the estimate), as those of a Newton fit.
+        """Standard deviations of concentrations, see `cov`, in the form of those of a Newton fit.
 
         Args:
             type: percentage, raw, internal, molarity or molality.
@@ -109,6 +122,13 @@ def complete_vector(mrs, relative, line, model, groups, baseline, ppmlim):
     return np.concatenate([scale * relative, middle, weights])
 
 
+_BOUNDS = "Uncertainties are Cram&eacute;r-Rao bounds at this estimate. "
+_CALIBRATED = (
+    "Uncertainties of concentrations, also where they are called CRLB, are not Cram&eacute;r-Rao bounds but standard "
+    "deviations of the network's errors, noise included, calibrated on simulated scans. "
+)
+
+
 def dl_summary(text, result):
     """FSL-MRS's text on methods with what the network did, and what to cite for it.
 
@@ -122,7 +142,7 @@ def dl_summary(text, result):
         f"Relative concentrations, broadening, shift and phase are the estimates of the neural network "
         f"'{html.escape(record.name)}' of fsl_mrs_dl{weights} [DL]; no optimiser changed them. "
         "Their common scale and the baseline were then fitted by linear least squares. "
-        "Uncertainties are Cram&eacute;r-Rao bounds at this estimate. "
+        + (_BOUNDS if result.dl_covariance is None else _CALIBRATED)
     ) + html.escape(" ".join(result.dl_notes))
     before, heading, after = text.partition("<p><h3>References</h3>")
     return f"{before}{sentence} {heading}{after}<br/>[DL] {CITATION}"

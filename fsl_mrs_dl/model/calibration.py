@@ -94,7 +94,7 @@ class Calibration:
                 raise ConfigError(f"{name} must have a row for each of {count} metabolites, not {len(rows)}.")
             for row in rows:
                 if row is not None and (len(row) != CELLS or not all(0 <= value <= MAX_FACTOR for value in row)):
-                    raise ConfigError(f"{name} must hold {CELLS} numbers from 0 to {MAX_FACTOR:g} a metabolite, or null.")
+                    raise ConfigError(f"A row of {name} must be {CELLS} numbers from 0 to {MAX_FACTOR:g}, or null.")
         for inner, outer in zip(self.factors68, self.factors95):
             if (inner is None) != (outer is None) or any(low > high for low, high in zip(inner or (), outer or ())):
                 raise ConfigError("factors95 must be at least factors68, and null where these are.")
@@ -139,7 +139,7 @@ def cells_of(concentrations):
 
 
 def open_errors(estimate, truth):
-    """Whether there is anything to err about: not where the same metabolite is the largest, 1 by definition, in both."""
+    """Whether there is anything to err about: not where a metabolite is the largest, 1 by definition, in both."""
     return (estimate < 1) | (truth < 1)
 
 
@@ -215,7 +215,8 @@ def read_calibration(folder, metabolites, weights_sha256):
     except ConfigError as exc:
         raise ModelError(f"{path}: {exc} {way_out}") from exc
     if found.metabolites != tuple(metabolites):
-        raise ModelError(f"{path}: it is for {', '.join(found.metabolites)[:200]}, not for the model's metabolites. {way_out}")
+        names = ", ".join(found.metabolites)[:200]
+        raise ModelError(f"{path}: it is for {names}, not for the model's metabolites. {way_out}")
     if found.weights_sha256 != weights_sha256:
         raise ModelError(f"{path}: it is of other weights ({found.weights_sha256[:12]}) than the model's. {way_out}")
     return found

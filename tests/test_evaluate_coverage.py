@@ -1,0 +1,93 @@
+"""Coverage of intervals that are known to be right or wrong, and the command that calibrates and tests a model."""
+
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from fsl_mrs_dl.basis.pool import BasisPool, write_pool
+from fsl_mrs_dl.basis.pool_priors import PoolPriors
+from fsl_mrs_dl.cli.main import main
+from fsl_mrs_dl.evaluate.coverage import coverage, coverage_text, reliability_plot, worst
+from fsl_mrs_dl.model.calibration import FILE, calibrate_errors
+from fsl_mrs_dl.model.checkpoint import load_model, save_model
+
+
+def toy(seed, factor=1.0):
+    """Estimates of two metabolites with Gaussian errors of 0.02 times a factor."""
+    random = np.random.default_rng(seed)
+    truth = random.uniform(0.1, 0.9, (20_000, 2))
+    return truth + 0.02 * factor * random.normal(size=truth.shape), truth, np.full_like(truth, np.log(0.02))
+
+
+@pytest.fixture(scope="module")
+def calibrated():
+    return calibrate_errors(("a", "b"), *toy(0), "a toy")
+
+
+def test_right_intervals_cover_and_narrow_ones_do_not(calibrated, tmp_path):
+    tables = {}
+    for factor in (1.0, 2.0):
+        estimate, truth, spread = toy(1, factor)
+        tables[factor] = coverage(("a", "b"), estimate, truth, calibrated.uncertainty(estimate, spread))
+    right, wrong = tables.values()
+    inner = right[right["tenth"].isin(range(2, 8))]
+    assert max(worst(inner, "estimate")) < 0.03 and max(worst(inner, "truth")) < 0.03
+    whole = wrong[wrong["by"] == "all"]
+    # A Gaussian is within half a standard deviation in 38 % and within 0.98 in 67 %.
+    np.testing.assert_allclose(whole["covered_68"], 0.381, atol=0.015)
+    np.testing.assert_allclose(whole["covered_95"], 0.673, atol=0.015)
+    assert right["mean_error"].abs().median() < 0.002
+    assert len(right) == 2 * 21 and set(right["by"]) == {"all", "estimate", "truth"}
+    text = coverage_text({"right": right, "wrong": wrong})
+    assert "| wrong | b |" in text and "| a | 95 % |" in text
+    reliability_plot(right, tmp_path / "plot.png", "toy")
+    assert (tmp_path / "plot.png").stat().st_size > 10_000
+
+
+def test_the_largest_by_definition_is_not_counted(calibrated):
+    estimate, truth, spread = toy(2)
+    estimate[:5000, 0] = truth[:5000, 0] = 1.0
+    table = coverage(("a", "b"), estimate, truth, calibrated.uncertainty(estimate, spread))
+    assert table["scans"].iloc[0] == 15_000
+
+
+@pytest.fixture
+def place(tiny_model, tiny_basis, tmp_path):
+    """A model without a calibration, and a pool of two bases."""
+    save_model(dataclasses.replace(tiny_model, calibration=None), tmp_path / "model")
+    fids = np.stack([tiny_basis.fids, tiny_basis.fids * 1.01]).astype(np.complex64)
+    grid = (tiny_basis.dwell_s, tiny_basis.centre_hz, tiny_basis.linewidth_hz)
+    drawn, priors = {"b1_scale": np.ones(2)}, PoolPriors(b0_t=2.8935486, points=2048, bandwidth_hz=2000.0)
+    write_pool(BasisPool(fids, tiny_basis.names, tiny_basis.conditions, *grid, drawn, priors, 1), tmp_path / "pool.h5")
+    return tmp_path
+
+
+def test_the_command_calibrates_a_model_and_tests_it(place, tiny_basis, monkeypatch, capsys):
+    monkeypatch.setattr("fsl_mrs_dl.fit.quantify.basis_for", lambda model, path=None: tiny_basis)
+    words = ["calibrate", "--model", str(place / "model"), "--number", "512"]
+    assert main([*words, "--test", str(place / "pool.h5"), "--output", str(place / "out")]) == 2
+    assert "has no calibration" in capsys.readouterr().err
+    both = [*words, "--pool", str(place / "pool.h5"), "--test", str(place / "pool.h5"), "--output", str(place / "out")]
+    assert main(both) == 0
+    found = load_model(place / "model").calibration
+    assert found.scans == 512 and "2 bases of pool.h5" in found.source
+    assert sorted(path.name for path in (place / "out").iterdir()) == ["coverage.csv", "coverage.md", "reliability.png"]
+    assert "| pool | Cr |" in capsys.readouterr().out
+    shutil.rmtree(place / "out")
+    assert main(both) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    values = json.loads((place / "model" / FILE).read_text(encoding="utf-8"))
+    assert main([*both, "--overwrite"]) == 0
+    assert json.loads((place / "model" / FILE).read_text(encoding="utf-8")) == values
+
+
+NONSENSE = [[], ["--test", "x.h5"], ["--output", "x", "--pool", "y"], ["--pool", "x", "--number", "0"]]
+
+
+@pytest.mark.parametrize("words", NONSENSE)
+def test_options_that_make_no_sense_are_refused(words, capsys):
+    assert main(["calibrate", "--model", "cnn", *words]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1

@@ -1,0 +1,122 @@
+"""Error bars on their way from a prediction to tables, report and group table."""
+
+import csv
+import dataclasses
+
+import numpy as np
+import pytest
+
+from fsl_mrs_dl.fit.fsl_tables import percent_sd
+from fsl_mrs_dl.fit.group import write_group
+from fsl_mrs_dl.fit.physics import with_model_errors
+from fsl_mrs_dl.fit.predict import BatchPredictor, predict
+from fsl_mrs_dl.fit.result import UNCERTAINTY_HEADINGS, make_result
+from fsl_mrs_dl.fit.scan import Scan
+from fsl_mrs_dl.model.calibration import CELLS, Calibration
+
+from .fit_examples import MODEL, NAMES, example_basis, example_prediction, example_scan
+
+CORRELATION = np.eye(4)
+CORRELATION[2, 3] = CORRELATION[3, 2] = -0.5
+SPREAD = np.log([0.01, 0.02, 0.03, 0.04])
+
+
+def calibration(known=(True,) * 4):
+    """Half-widths of 1 and 2 expected errors, for the metabolites that are known."""
+    rows = [[(width,) * CELLS if one else None for one in known] for width in (1.0, 2.0)]
+    return Calibration(NAMES, *map(tuple, rows), tuple(map(tuple, CORRELATION.tolist())), 10, "a toy")
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """Result without error bars."""
+    basis, prediction = example_basis(), example_prediction()
+    return make_result(example_scan(basis, prediction, noise=0.05), basis, prediction, MODEL, combine=[("GABA", "Glu")])
+
+
+def with_errors(result, known=(True,) * 4):
+    """The result with error bars."""
+    found = calibration(known).uncertainty(result.prediction.concentrations, SPREAD)
+    return dataclasses.replace(result, prediction=dataclasses.replace(result.prediction, uncertainty=found))
+
+
+def table_of(path):
+    """Rows of a CSV file."""
+    with path.open(encoding="utf-8") as file:
+        return list(csv.reader(file))
+
+
+def test_prediction_and_concentrations_have_intervals(plain):
+    assert plain.prediction.sd is None and plain.prediction.interval68 is None and plain.prediction.interval95 is None
+    result = with_errors(plain)
+    np.testing.assert_allclose(result.prediction.sd, [0.01, 0.02, 0.03, 0.04])
+    np.testing.assert_allclose(result.prediction.interval68[2], [0.22, 0.28])
+    np.testing.assert_allclose(result.prediction.interval95[0], [0.98, 1.0])
+    row = result.concentrations.loc["GABA"]
+    np.testing.assert_allclose(row[list(UNCERTAINTY_HEADINGS)], [0.03, 0.22, 0.28, 0.19, 0.31])
+    assert not set(UNCERTAINTY_HEADINGS) & set(plain.concentrations.columns)
+
+
+def test_tables_hold_standard_deviations_by_their_name(plain, tmp_path):
+    result = with_errors(plain)
+    result.save(tmp_path / "out")
+    joint = table_of(tmp_path / "out" / "joint_concentrations.csv")
+    assert joint[0][-5:] == list(UNCERTAINTY_HEADINGS)
+    summary = table_of(tmp_path / "out" / "off" / "summary.csv")
+    assert summary[0] == ["Metab", "/Cr", "/Cr SD", "%SD", "SNR", "FWHM", "%CRLB"]
+    rows = {row[0]: row for row in summary[1:]}
+    assert float(rows["GABA"][3]) == pytest.approx(3 / 0.25) and float(rows["NAA"][3]) == pytest.approx(1)
+    # Errors that go against each other: sqrt(0.03² + 0.04² - 0.03 · 0.04) of 0.25 + 0.8.
+    assert float(rows["GABA+Glu"][3]) == pytest.approx(100 * np.sqrt(0.0013) / 1.05)
+    bounds = percent_sd(plain.fits["off"].concentrations, plain.fits["off"].sds[:4])
+    assert float(rows["Cr"][6]) == pytest.approx(bounds[0])
+    parameters = {row[0]: row for row in table_of(tmp_path / "out" / "off" / "all_parameters.csv")}
+    np.testing.assert_allclose(float(parameters["Cr"][2]) / float(parameters["Cr"][1]), 0.02 / 0.6)
+    plain.save(tmp_path / "plain")
+    assert table_of(tmp_path / "plain" / "off" / "summary.csv")[0][3:] == ["%CRLB", "SNR", "FWHM"]
+
+
+def test_unknown_errors_stay_bounds(plain, tmp_path):
+    result = with_errors(plain, (True, False, True, True))
+    fit, bound = result.contents["off"].fit, plain.fits["off"]
+    cr = fit.names.index("Cr")
+    assert fit.sds[cr] == bound.sds[cr] and np.isfinite(fit.covariance).all()
+    result.save(tmp_path / "out", report=True)
+    assert "not known" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    found = with_model_errors(np.ones((2, 2)), np.array([[4.0, np.nan], [np.nan, np.nan]]))
+    np.testing.assert_array_equal(found, [[4, 0], [0, 1]])
+
+
+def test_the_report_shows_intervals_or_says_that_there_are_none(plain, tmp_path):
+    with_errors(plain).save(tmp_path / "with", report=True)
+    plain.save(tmp_path / "without", report=True)
+    page, bare = ((tmp_path / name / "report.html").read_text(encoding="utf-8") for name in ("with", "without"))
+    for text in ("68 % interval", "95 % interval", "0.220 – 0.280", "0.190 – 0.310", "conformal"):
+        assert text in page and text not in bare
+    assert "no calibration" in bare and "no calibration" not in page
+
+
+def test_the_group_table_has_the_same_columns_with_and_without(plain, tmp_path):
+    write_group(tmp_path / "group.csv", [with_errors(plain), plain], ["a", "b"])
+    head, *rows = table_of(tmp_path / "group.csv")
+    start = head.index("sd")
+    assert head[start : start + 5] == list(UNCERTAINTY_HEADINGS)
+    found = {(row[0], row[2]): row[start : start + 5] for row in rows}
+    np.testing.assert_allclose(list(map(float, found["a", "GABA"])), [0.03, 0.22, 0.28, 0.19, 0.31])
+    assert found["b", "GABA"] == [""] * 5
+
+
+def test_many_scans_get_the_error_bars_of_one(tiny_model, tiny_basis):
+    t = np.arange(2048) * 5e-4
+    contents = np.array([[0.5, 0.3, 1.0], [1.0, 0.2, 0.4], [0.6, 0.6, 0.8]])
+    fids = np.einsum("sk,ckn->scn", contents, tiny_basis.fids) * np.exp(-np.pi * 4 * t)
+    scans = [Scan(one, tiny_basis.conditions, 5e-4, tiny_basis.centre_hz) for one in fids]
+    together, _ = BatchPredictor(tiny_model, scans[0], tiny_basis)(fids)
+    for row, scan in enumerate(scans):
+        alone = predict(tiny_model, scan, tiny_basis)
+        assert (alone.sd > 0).all() and np.isfinite(alone.interval95).all()
+        for name in ("sd", "interval68", "interval95", "covariance"):
+            one, many = (getattr(found, name) for found in (alone.uncertainty, together.uncertainty.take(row)))
+            np.testing.assert_allclose(many, one, rtol=0.02, atol=1e-4)
+    bare = dataclasses.replace(tiny_model, calibration=None)
+    assert predict(bare, scans[0], tiny_basis).uncertainty is None
