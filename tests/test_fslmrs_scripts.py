@@ -149,3 +149,24 @@ def test_maps_of_workers_and_threads_are_those_of_one_process(data, single_model
         for other in ("maps_two", "maps_one"):
             found = np.asanyarray(nibabel.load(data / other / path.relative_to(data / "maps_off")).dataobj)
             np.testing.assert_array_equal(found, expected, err_msg=str(path))
+
+
+@pytest.mark.slow
+def test_maps_of_a_mask_are_those_of_fsl_mrsi(data, single_model_folder):
+    import nibabel
+
+    whole = nibabel.load(data / "voxels.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(np.ones(whole.shape[:3], np.int16), whole.affine), data / "all.nii.gz")
+    words = "--data voxels.nii.gz --mask all.nii.gz --basis basis_set --internal_ref Cr".split()
+    host = "-m fsl_mrs.scripts.fsl_mrsi --algo dl --parallel off --output by_voxel".split()
+    run(data, *host, *words, models=single_model_folder.parent)
+    ours = ["-m", "fsl_mrs_dl.cli.main", "--model", str(single_model_folder), "--output", "by_mask"]
+    run(data, *ours, *words)
+    compared = 0
+    for path in sorted((data / "by_mask").rglob("*.nii.gz")):
+        other = data / "by_voxel" / path.relative_to(data / "by_mask")
+        found, expected = (np.asanyarray(nibabel.load(one).dataobj) for one in (path, other))
+        scale = np.abs(expected).max() or 1
+        np.testing.assert_allclose(found / scale, expected / scale, atol=2e-5, err_msg=str(path))
+        compared += 1
+    assert compared > 15
