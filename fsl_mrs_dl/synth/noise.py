@@ -105,10 +105,6 @@ def alpha_of_sigma(sigma, beta):
     Returns:
         Tensor of the same unit as sigma: sqrt(2) sigma for beta 2, sigma / sqrt(2) for beta 1.
     """
-    return torch.as_tensor(sigma) / _sigma_per_alpha(beta)
-
-
-def _sigma_per_alpha(beta):
-    """Standard deviation for a scale of 1."""
     beta = torch.as_tensor(beta, dtype=None if torch.is_tensor(beta) else torch.get_default_dtype())
-    return torch.exp((torch.lgamma(3 / beta) - torch.lgamma(1 / beta)) / 2)
+    # The standard deviation for a scale of 1.
+    return torch.as_tensor(sigma) / torch.exp((torch.lgamma(3 / beta) - torch.lgamma(1 / beta)) / 2)
