@@ -19,6 +19,7 @@ def add_arguments(parser):
     add("--workers", type=int, default=1, help="processes that share the scans; times are fair with 1, the default")
     add("--in_sample", action="store_true", help="allow models on scans that they were adapted to (train --finetune)")
     add("--simulated", type=int, help="errors on that many new spectra at the published conditions, beside their bound")
+    add("--trust", metavar="POOL", help="make the trust flag's thresholds from scans of the bases in this file")
     add("--seed", type=int, default=90001, help="of bootstrap and simulated spectra (default: %(default)s)")
 
 
@@ -35,8 +36,8 @@ def run(args):
         value = getattr(args, option)
         if value is not None and value < 1:
             raise ConfigError(f"--{option} must be 1 or more, not {value}.")
-    if not args.scans and not args.simulated:
-        raise ConfigError("Nothing to evaluate: give --scans FOLDER, --simulated NUMBER or both.")
+    if not args.scans and not args.simulated and not args.trust:
+        raise ConfigError("Nothing to evaluate: give --scans FOLDER, --simulated NUMBER or --trust POOL.")
     if bool(args.scans) != bool(args.output):
         raise ConfigError("A study needs --scans and --output, the folder to make; simulated spectra are only printed.")
     if not args.models and not (args.scans and args.tools):
@@ -45,6 +46,8 @@ def run(args):
         check_free(args.output, args.overwrite, args.scans)
     if args.simulated:
         _simulated(args)
+    if args.trust:
+        _trust(args)
     if args.scans:
         _study(args)
     return 0
@@ -63,6 +66,26 @@ def _simulated(args):
         f"{args.simulated} simulated spectra at the published conditions:"
     )
     print(table.to_string(float_format="{:.4f}".format, sparsify=False), end="\n\n")
+
+
+def _trust(args):
+    """Make the thresholds of the models' trust flags, and print how well it tells spoilt scans from good ones."""
+    from ..basis.basis_set import read_basis, shipped_basis
+    from ..basis.pool import read_pool
+    from ..evaluate.trust_scans import trust_scans
+    from ..evaluate.trust_table import judge_model, write_thresholds
+    from ..fit.quantify import basis_for
+    from ..model.checkpoint import load_model
+
+    edited, pool = read_basis(shipped_basis()), read_pool(args.trust)
+    source = f"recipes phantom and scanner, {len(pool)} bases of {args.trust.rsplit('/')[-1]}, seed {args.seed}"
+    to_learn, to_test = (trust_scans(edited, pool, args.number, args.seed + 100 * step) for step in (0, 1))
+    for name in args.models:
+        model = load_model(name)
+        thresholds, table = judge_model(model, basis_for(model, args.basis), to_learn, to_test, source)
+        write_thresholds(name, thresholds)
+        print(f"{model.name}: thresholds written, from {args.number} scans of each kind ({source}). On others:")
+        print(table.to_string(float_format="{:.3f}".format, index=False), end="\n\n")
 
 
 def _study(args):

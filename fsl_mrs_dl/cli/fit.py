@@ -23,6 +23,7 @@ def add_arguments(parser):
     add("--combine", nargs="+", action="append", default=[], metavar="METAB", help="add up metabolites; repeatable")
     add("--ppmlim", nargs=2, type=float, default=(0.2, 4.2), metavar=("LOW", "HIGH"), help="range of the fit shown")
     add("--report", action="store_true", help="also write report.html")
+    add("--strict", action="store_true", help="scans whose trust flag is out of range fail (see docs/trust.md)")
     add("--overwrite", action="store_true", help="replace the output folder")
     add("--verbose", action="store_true", help="also print the notes of scans that went well")
     fit_host.add_arguments(parser)
@@ -90,6 +91,8 @@ def _imaging(args):
 
     if not args.data or len(args.data) != 1:
         raise ConfigError("--mask goes with one file of spectroscopic imaging: give --data SCAN --mask MASK.")
+    if args.strict:
+        raise ConfigError("--strict is for single spectra; of imaging only the mean is judged, in the report.")
     if args.h2o:
         raise ConfigError("--h2o is for single spectra; water-scaled maps come from fsl_mrsi --algo dl --h2o.")
     if not args.ppmlim[0] < args.ppmlim[1]:
@@ -114,10 +117,22 @@ def _one(quantifier, host, args, folder):
 
     path = args.data[0] if args.data else args.edit_off
     scan, water = host.read(path) if args.data else (read_edited_pair(args.edit_on, args.edit_off), None)
-    result = host.scale(quantifier(scan), path, water)
+    result = host.scale(_accepted(quantifier(scan), args), path, water)
     result.write(folder, args.report)
     write_group(folder / "group.csv", [result])
     _print(result, True)
+
+
+def _accepted(result, args):
+    """The result; DataError where --strict refuses the scan."""
+    from ..errors import DataError
+
+    if args.strict and result.trust.out_of_range:
+        raise DataError(
+            f"{result.scan.name} is {result.trust.text()}; --strict refuses such scans. Without it they are quantified "
+            "and flagged."
+        )
+    return result
 
 
 def _many(quantifier, host, args):
@@ -133,7 +148,7 @@ def _many(quantifier, host, args):
         for path, name in zip(tqdm(args.data, "scans", leave=False, delay=1), unique_names(args.data)):
             try:
                 scan, water = host.read(path)
-                result = host.scale(quantifier(scan), path, water)
+                result = host.scale(_accepted(quantifier(scan), args), path, water)
                 (folder / name).mkdir()
                 result.write(folder / name, args.report)
             except FslMrsDlError as exc:
@@ -149,6 +164,9 @@ def _many(quantifier, host, args):
     scans = "1 scan is" if len(results) == 1 else f"{len(results)} scans are"
     print(f"Results of {scans} in {args.output}, the table of all in {args.output}/group.csv")
     _say_plugin()
+    flagged = [name for name, result in results if result.trust.level != "in range"]
+    if flagged:
+        print(f"Look at the trust flag of {len(flagged)} of {len(results)} scans: {', '.join(flagged)}")
     if failures:
         print(f"fsl_mrs_dl fit: {len(failures)} of {len(args.data)} scans failed:", file=sys.stderr)
         print("\n".join(f"  {failure}" for failure in failures), file=sys.stderr)
@@ -163,6 +181,9 @@ def _print(result, with_notes):
         print(f"{name}: {note}")
     values = result.concentrations["relative_to_largest"]
     print(f"{name}: " + "  ".join(f"{metabolite} {value:.3f}" for metabolite, value in values.items()))
+    print(f"  trust: {result.trust.text()}")
+    if with_notes and result.trust.note:
+        print(f"  {result.trust.note}")
     if result.water is not None:
         molarity = result.concentrations["molarity"]
         print("  in mM: " + "  ".join(f"{metabolite} {value:.2f}" for metabolite, value in molarity.items()))

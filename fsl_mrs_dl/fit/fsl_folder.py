@@ -37,6 +37,7 @@ class FolderContent:
         record: more keys for options.txt, such as the model and its weights.
         water: WaterScaling, None where there is none.
         bound: the VoigtFit with Cramer-Rao bounds, where `fit` has other standard deviations; else None.
+        trust: Trust of the scan, None where that was not judged.
     """
 
     fit: object
@@ -49,6 +50,7 @@ class FolderContent:
     record: dict | None = None
     water: object | None = None
     bound: object | None = None
+    trust: object | None = None
 
     def __post_init__(self):
         reference = default_reference(self.fit) if self.internal_ref is None else tuple(self.internal_ref)
@@ -97,7 +99,7 @@ def write_fsl_folder(folder, content):
     linked = link_basis(folder / "basis", content.basis, content.spectrum, fit, scan)
     _write_options(folder, content, linked)
     scaling = internal_scaling(fit, content.internal_ref)
-    write_tables(folder, fit, content.quality, scaling, content.combine, content.water, content.bound)
+    write_tables(folder, fit, content.quality, scaling, content.combine, content.water, content.bound, content.trust)
     if content.water is not None:
         _write_fid(folder / "h2o.nii.gz", content.water.fid, scan, scan.echo_time_s)
     label = content.spectrum.replace("_", "-")

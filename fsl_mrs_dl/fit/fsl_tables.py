@@ -84,7 +84,7 @@ def percent_sd(values, sds):
     return np.where(np.isnan(percent), HIGHEST_PERCENT, np.minimum(percent, HIGHEST_PERCENT))
 
 
-def write_tables(folder, fit, quality, scaling, combine=(), water=None, bound=None):
+def write_tables(folder, fit, quality, scaling, combine=(), water=None, bound=None, trust=None):
     """Write concentrations.csv, summary.csv, qc.csv and all_parameters.csv; with water quantification_info.csv.
 
     Args:
@@ -95,6 +95,7 @@ def write_tables(folder, fit, quality, scaling, combine=(), water=None, bound=No
         combine: tuples of metabolites to add up; Cr+PCr comes by itself where both are there.
         water: WaterScaling, None for no absolute concentrations.
         bound: the VoigtFit with Cramer-Rao bounds where `fit` is `calibrated`; None where its own are such bounds.
+        trust: Trust of the scan, which gives qc.csv two more columns; FSL-MRS reads its own by their names.
     """
     sums = [ALWAYS_COMBINED] if set(ALWAYS_COMBINED) <= set(fit.names) else []
     sums += [names for names in combine if names not in sums]
@@ -132,7 +133,9 @@ def write_tables(folder, fit, quality, scaling, combine=(), water=None, bound=No
             )
         ),
     )
-    _write(folder / "qc.csv", ["Metab", "SNR", "FWHM"], *sorted((name, *pair) for name, pair in measured.items()))
+    headings, flag = ([], []) if trust is None else (["Trust score", "Trust"], [trust.score, trust.level])
+    rows = sorted((name, *pair, *flag) for name, pair in measured.items())
+    _write(folder / "qc.csv", ["Metab", "SNR", "FWHM", *headings], *rows)
     _write(
         folder / "all_parameters.csv",
         ["parameter", "mean", "std"],

@@ -11,7 +11,11 @@ RELATIVE, ABSOLUTE = ("relative_to_largest", "relative_to_sum", "raw"), ("molali
 TABLE = "group.csv"
 """Name of the table of all scans."""
 
-COLUMNS = ("scan", "file", "metabolite", *RELATIVE, *UNCERTAINTY_HEADINGS, "model", "weights_sha256", "versions")
+TRUST = ("trust", "trust_score", "trust_reasons")
+
+COLUMNS = (
+    "scan", "file", "metabolite", *RELATIVE, *UNCERTAINTY_HEADINGS, *TRUST, "model", "weights_sha256", "versions",
+)  # fmt: skip
 
 
 def unique_names(paths):
@@ -41,7 +45,10 @@ def write_group(path, results, names=None):
             scan = names[index] if names else result.scan.name
             files = " ".join(str(source) for source in result.scan.paths)
             versions = " ".join(f"{name}={value}" for name, value in result.record["dl_versions"].items())
+            trust = result.trust
+            flag = ("", "", "") if trust is None else (trust.level, trust.score, "; ".join(trust.reasons))
             for metabolite, row in result.concentrations.iterrows():
                 origin = (result.model.name, result.model.weights_sha256, versions)
-                relative, scaled = ([row.get(column) for column in columns] for columns in ((*RELATIVE, *UNCERTAINTY_HEADINGS), absolute))
-                writer.writerow([scan, files, metabolite, *relative, *origin, *scaled])
+                own = (*RELATIVE, *UNCERTAINTY_HEADINGS)
+                relative, scaled = ([row.get(column) for column in columns] for columns in (own, absolute))
+                writer.writerow([scan, files, metabolite, *relative, *flag, *origin, *scaled])

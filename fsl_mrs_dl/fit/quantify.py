@@ -7,6 +7,7 @@ from ..model.checkpoint import DEFAULT_MODEL, TrainedModel, load_model
 from .predict import check_basis_fits, predict_prepared, prepare
 from .result import make_result
 from .scan import Scan, read_scan, scan_from_nifti
+from .trust import assess
 from .voigt import PPM_LIMITS
 
 
@@ -33,8 +34,9 @@ class Quantifier:
         scan = scan_for(self.basis, scan)
         prepared = prepare(self.model, scan, self.basis)
         prediction = predict_prepared(self.model, prepared)
+        trust = assess(self.model, self.basis, prepared, 1 / scan.dwell_s)
         noted = scan.with_notes(*prepared.notes, *prediction.notes)
-        return make_result(noted, self.basis, prediction, self.model, **self.options)
+        return make_result(noted, self.basis, prediction, self.model, trust=trust, **self.options)
 
 
 def basis_for(model, path=None):

@@ -35,6 +35,7 @@ def write_report(path, result):
         scan=result.scan.name,
         facts=_facts(result),
         notes=result.scan.notes,
+        trust=result.trust,
         water=result.water,
         columns=[_SHORT[key] for key in result.contents],
         rows=_rows(result),

@@ -65,6 +65,7 @@ class Result:
             spectrum shows it.
         combine: tuples of metabolites that these tables also add up.
         water: WaterScaling for absolute concentrations, None where there is none.
+        trust: Trust, whether the scan is like those that the model is for; None where that was not judged.
     """
 
     scan: object
@@ -76,6 +77,7 @@ class Result:
     internal_ref: tuple | None = None
     combine: tuple = ()
     water: object | None = None
+    trust: object | None = None
 
     @property
     def names(self):
@@ -192,6 +194,7 @@ class Result:
                 basis=self.basis, internal_ref=self._reference_in(self.fits[key]), combine=self.combine,
                 record=self.record,
                 water=self.water, bound=None if self.uncertainty is None else self.fits[key],
+                trust=self.trust,
             )  # fmt: skip
         return made
 
@@ -215,7 +218,7 @@ class Result:
             writer.writerows([name, *map(float, row)] for name, *row in zip(self.names, *columns))
 
 
-def make_result(scan, basis, prediction, model, internal_ref=None, combine=(), ppm_limits=PPM_LIMITS):
+def make_result(scan, basis, prediction, model, internal_ref=None, combine=(), ppm_limits=PPM_LIMITS, trust=None):
     """Fit the spectra of a scan at a network's estimate.
 
     Args:
@@ -225,6 +228,7 @@ def make_result(scan, basis, prediction, model, internal_ref=None, combine=(), p
         model: TrainedModel, or ModelRecord.
         internal_ref, combine: as `Result`.
         ppm_limits: range of the fit (ppm).
+        trust: as `Result`.
 
     Returns:
         Result.
@@ -248,7 +252,7 @@ def make_result(scan, basis, prediction, model, internal_ref=None, combine=(), p
                 fid, resampled.spectrum(name), prediction, scan.dwell_s, scan.centre_hz, basis.centre_hz, ppm_limits
             )
     qualities = {key: measure_quality(fit) for key, fit in fits.items()}
-    result = Result(scan, prediction, fits, qualities, basis, model, internal_ref, tuple(combine))
+    result = Result(scan, prediction, fits, qualities, basis, model, internal_ref, tuple(combine), trust=trust)
     # Made now, so that wrong names among the options show before anything is written.
     _ = result.contents
     return result

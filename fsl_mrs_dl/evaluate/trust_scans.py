@@ -1,0 +1,188 @@
+"""Scans that no result should be trusted of: spoilt copies of simulated ones, for the trust flag and its test.
+
+Every kind is a function of clean scans. Amplitudes are relative to the largest point of the clean FIDs.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+import torch
+
+from .. import axes
+from ..basis.basis_set import EDITED, BasisSet
+from ..basis.builders import megapress, press
+from ..basis.simulate import simulate
+from ..errors import BasisError
+from ..synth.dataset import GRID_DWELL_S, GRID_POINTS, Stream
+from ..synth.priors import RECIPES
+
+FOREIGN = ("Ins", "Lac", "PCh", "Tau")
+"""Metabolites outside the model that scans may hold."""
+
+LIPID_LINES = ((0.9, 0.4), (1.3, 1.0))
+"""Methyl and methylene lines of lipids (ppm, relative amplitude)."""
+
+GOOD_EACH = 8
+
+RECIPES_OF_CLEAN = ("phantom", "scanner")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrustScans:
+    """Clean and spoilt scans of edit-off and edit-on.
+
+    Attributes:
+        clean: (scan, condition, point) complex64.
+        spoilt: kind -> array of the same form.
+    """
+
+    clean: np.ndarray
+    spoilt: dict
+
+    def single(self, spectrum):
+        """The scans of one spectrum, "edit_off" or "difference"; kinds that it does not show are left out."""
+        kept = [name for name in self.spoilt if name not in UNSEEN[spectrum]]
+        spoilt = {name: _single(self.spoilt[name], spectrum) for name in kept}
+        return TrustScans(_single(self.clean, spectrum), spoilt)
+
+
+SWAPPED, WATER = "edit-on and edit-off swapped", "water left in"
+UNSEEN = {"edit_off": (SWAPPED,), "difference": (SWAPPED, WATER)}
+"""Spectrum -> kinds that it does not show alone: edit-on is a whole spectrum too; a difference turns its sign, which is
+taken for phase, and loses water that is the same in both."""
+
+
+def _single(fids, spectrum):
+    return fids[:, :1] if spectrum == "edit_off" else fids[:, 1:] - fids[:, :1]
+
+
+def trust_scans(basis, pool, number, seed):
+    """Clean scans of recipes phantom and scanner, and spoilt ones of every kind.
+
+    Args:
+        basis: edited BasisSet.
+        pool: BasisPool from which all bases are drawn; training must not have used its members.
+        number: of scans of each kind; of clean ones there are `GOOD_EACH` times as many.
+        seed: of everything random.
+
+    Returns:
+        TrustScans.
+    """
+    if basis.conditions != EDITED:
+        raise BasisError("Scans for the trust flag need an edited basis set: give one of edit-off and edit-on.")
+    random = np.random.default_rng(seed)
+    clean = _drawn(basis, pool, GOOD_EACH * number, seed)
+    other = _drawn(basis, pool, number, seed + 1)
+    t = axes.time_axis(GRID_POINTS, GRID_DWELL_S)
+    spoilt = {
+        "lipid contamination": other + _lipids(other, basis.centre_hz, t, random),
+        "spurious echo": other + _echo(other, t, random),
+        WATER: other + _water(other, t, random),
+        SWAPPED: other[:, ::-1].copy(),
+        "wrong field": _wrong_field(other, random),
+        "pure noise": _noise(other, random),
+        "wrong TE": _drawn(_other_basis(basis, "te"), None, number, seed + 2),
+        "wrong sequence": _drawn(_other_basis(basis, "press"), None, number, seed + 3),
+        "lines of 20 Hz": _drawn(basis, pool, number, seed + 4, lorentz_hz=(20.0, 20.0)),
+        "metabolite outside the model": _foreign(basis, number, seed + 5),
+    }
+    return TrustScans(clean, spoilt)
+
+
+def _drawn(basis, pool, number, seed, **changes):
+    """(scan, condition, point) scans, half of either recipe; all of the pool, or of the basis set where None."""
+    kept = []
+    for index, name in enumerate(RECIPES_OF_CLEAN):
+        fraction = 0.0 if pool is None else 1.0
+        recipe = dataclasses.replace(RECIPES[name], pool_fraction=fraction, clean_fraction=0.0, **changes)
+        half = number // 2 if index else number - number // 2
+        kept.append(Stream(basis, recipe, seed, pool, half)[index].measured.numpy())
+    return np.concatenate(kept)
+
+
+def _largest(fids):
+    return np.abs(fids).max((1, 2))[:, None, None]
+
+
+def _lines(hz, width_hz, t):
+    """(scan, 1, point) Lorentzian lines; hz and width_hz (scan,)."""
+    return np.exp((2j * np.pi * hz - np.pi * width_hz)[:, None, None] * t)
+
+
+def _phases(random, shape):
+    return np.exp(2j * np.pi * random.uniform(size=shape))
+
+
+def _lipids(fids, centre_hz, t, random):
+    """Lines at 0.9 and 1.3 ppm, 15 to 40 Hz wide, of 0.2 to 2 times the FID's maximum, other in every condition."""
+    count, conditions = fids.shape[:2]
+    width_hz, amount = random.uniform(15, 40, count), random.uniform(0.2, 2, (count, conditions, 1))
+    lines = 0
+    for ppm, height in LIPID_LINES:
+        lines = lines + height * _lines(np.full(count, axes.ppm_to_hz(ppm, centre_hz)), width_hz, t)
+    return (_largest(fids) * amount * _phases(random, (count, 1, 1)) * lines).astype(np.complex64)
+
+
+def _echo(fids, t, random):
+    """A burst of 0.2 to 1 times the FID's maximum, 10 to 60 ms wide, at 50 to 300 ms, between 0.75 and 4.65 ppm."""
+    count, conditions = fids.shape[:2]
+    hz, place = random.uniform(-480, 0, count), random.uniform(0.05, 0.3, (count, 1, 1))
+    width = random.uniform(0.01, 0.06, (count, 1, 1))
+    burst = np.exp(-4 * math.log(2) * ((t - place) / width) ** 2) * _lines(hz, np.zeros(count), t)
+    height = random.uniform(0.2, 1, (count, conditions, 1)) * _phases(random, (count, conditions, 1))
+    return (_largest(fids) * height * burst).astype(np.complex64)
+
+
+def _water(fids, t, random):
+    """Unsuppressed water: 30 to 1000 times the FID's maximum, 5 to 20 Hz wide."""
+    count = len(fids)
+    height = 30 * (1000 / 30) ** random.uniform(size=(count, 1, 1))
+    lines = _lines(random.uniform(-8, 8, count), random.uniform(5, 20, count), t)
+    return (_largest(fids) * height * _phases(random, (count, 1, 1)) * lines).astype(np.complex64)
+
+
+def _wrong_field(fids, random):
+    """Scans of another field strength that is not in the header: every frequency off by 5 to 25 %."""
+    factors = 1 + random.uniform(0.05, 0.25, len(fids)) * random.choice((-1, 1), len(fids))
+    dwells_s = GRID_DWELL_S * factors
+    scaled = [axes.resample(fid, dwell_s, GRID_DWELL_S, GRID_POINTS) for fid, dwell_s in zip(fids, dwells_s)]
+    return np.asarray(scaled, dtype=np.complex64)
+
+
+def _noise(fids, random):
+    """Nothing but noise."""
+    return (random.normal(size=(*fids.shape, 2)) @ np.array([1, 1j])).astype(np.complex64)
+
+
+def _setup(basis):
+    return {
+        "b0_t": basis.centre_hz / axes.GYROMAGNETIC_HZ_PER_T[basis.nucleus],
+        "linewidth_hz": basis.linewidth_hz, "points": GRID_POINTS, "bandwidth_hz": 1 / GRID_DWELL_S, "positions": 4,
+    }  # fmt: skip
+
+
+def _basis_of(basis, sequences, names):
+    return BasisSet(simulate(sequences, names), EDITED, names, GRID_DWELL_S, basis.centre_hz, basis.linewidth_hz)
+
+
+def _other_basis(basis, kind):
+    """The basis set's metabolites by MEGA-PRESS of TE 110 ms, or by PRESS of TE 30 ms in both conditions."""
+    setup = _setup(basis)
+    sequences = megapress(te_s=0.110, **setup) if kind == "te" else [press(te_s=0.030, **setup)] * 2
+    return _basis_of(basis, sequences, basis.names)
+
+
+def _foreign(basis, number, seed):
+    """Scans that hold one of `FOREIGN` too, at 0.3 to 1 of the largest concentration."""
+    sequences = megapress(**_setup(basis))
+    kept = []
+    for index, name in enumerate(name for name in FOREIGN if name not in basis.names):
+        wider = _basis_of(basis, sequences, (*basis.names, name))
+        share = number // len(FOREIGN) + (index < number % len(FOREIGN))
+        recipe = dataclasses.replace(RECIPES[RECIPES_OF_CLEAN[index % 2]], pool_fraction=0.0, clean_fraction=0.0)
+        batch = Stream(wider, recipe, seed, None, max(8 * share, 8))[index]
+        contents = batch.draw.concentrations
+        enough = torch.nonzero(contents[:, -1] > 0.3 * contents.amax(1))[:, 0][:share]
+        kept.append(batch.measured[enough].numpy())
+    return np.concatenate(kept)

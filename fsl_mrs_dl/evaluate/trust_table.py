@@ -1,0 +1,150 @@
+"""Thresholds of the trust flag from simulated scans, and how well the flag tells spoilt scans from good ones."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas
+from scipy.stats import rankdata
+
+from ..basis.basis_set import SUBFOLDERS
+from ..config import to_dict
+from ..errors import OutputError
+from ..fit.align import Aligner
+from ..fit.scan import Scan
+from ..fit.trust import CheckScale, Thresholds, joined, logarithms, regressors
+from ..fit.trust_checks import measure
+from ..model.checkpoint import TRUST_FILE, model_folder
+from ..synth.dataset import GRID_DWELL_S
+
+COMMON, RARE = 0.97, 0.997
+PATTERN_COMMON, PATTERN_RARE = 0.5, 0.9
+CAUTION, OUT_OF_RANGE = 0.95, 0.995
+"""Shares of good scans: below the two numbers of a check's scale (of the pattern's), and below the scores of the two
+flags."""
+
+RIDGE = 3.0
+STEPS = 30
+AT_ONCE = 200
+
+
+def scans_for(basis, scans):
+    """TrustScans as a model of the basis set takes them: both conditions, or the only one."""
+    if len(basis.conditions) == 2:
+        return scans
+    names = {folder: spectrum for spectrum, folder in SUBFOLDERS.items()}
+    return scans.single(names[basis.folders[0].name])
+
+
+def checks_of(model, basis, fids):
+    """Values of all checks of (scan, condition, point) FIDs, which are referenced and phased first."""
+    aligner = Aligner(Scan(fids[0], basis.conditions, GRID_DWELL_S, basis.centre_hz), basis)
+    parts = []
+    for start in range(0, len(fids), AT_ONCE):
+        block = fids[start : start + AT_ONCE].astype(complex)
+        shift_hz, phase_rad, _ = aligner.find(block[:, 0])
+        parts.append(measure(model, basis, aligner.remove(block, shift_hz[:, None], phase_rad[:, None])))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def learn(model, good, spoilt, source):
+    """Thresholds from the checks of good scans and of every kind of spoilt ones.
+
+    Args:
+        model: TrainedModel.
+        good: dict of check -> (scan,), as of `checks_of`.
+        spoilt: kind -> such a dict.
+        source: the scans, in words.
+
+    Returns:
+        Thresholds. The regression is taught on every other scan, and its scale taken from the rest.
+    """
+    names = tuple(good)
+    logs = logarithms(good, names)
+    centre, spread = np.median(logs, 0), np.maximum(logs.std(0), 0.1)
+    kinds = [logarithms(values, names) for values in spoilt.values()]
+    columns = [regressors(part, centre, spread) for part in (logs[::2], *kinds)]
+    target = np.concatenate([np.full(len(part), float(index > 0)) for index, part in enumerate(columns)])
+    share = [1.0, *[len(columns[0]) / (len(kinds) * len(part)) for part in columns[1:]]]
+    importance = np.concatenate([np.full(len(part), value) for part, value in zip(columns, share, strict=True)])
+    weights = _logistic(np.concatenate(columns), target, importance)
+    table = np.column_stack([logs, np.nan * logs[:, :1]])
+    table[1::2, -1] = regressors(logs[1::2], centre, spread) @ weights
+    low, high = (np.nanquantile(table, share, 0) for share in (COMMON, RARE))
+    low[-1], high[-1] = np.nanquantile(table[:, -1], (PATTERN_COMMON, PATTERN_RARE))
+    scales = tuple(
+        CheckScale(name, float(one), float(max(other, one + 0.01)))
+        for name, one, other in zip((*names, "pattern"), low, high, strict=True)
+    )
+    numbers = (tuple(map(float, part)) for part in (centre, spread, weights))
+    made = Thresholds(model.weights_sha256 or "", source, scales, *numbers, 1.0, 2.0)
+    held_out = {name: values[1::2] for name, values in good.items()}
+    caution, out_of_range = np.quantile(joined(made.scores(held_out)), (CAUTION, OUT_OF_RANGE))
+    return replace(made, caution=float(caution), out_of_range=float(out_of_range))
+
+
+def _logistic(columns, target, importance):
+    """Weights of a ridge logistic regression, by Newton's method."""
+    weights = np.zeros(columns.shape[1])
+    for _ in range(STEPS):
+        odds = 1 / (1 + np.exp(-np.clip(columns @ weights, -30, 30)))
+        curvature = (columns * (importance * odds * (1 - odds))[:, None]).T @ columns + RIDGE * np.eye(len(weights))
+        weights = weights + np.linalg.solve(curvature, columns.T @ (importance * (target - odds)) - RIDGE * weights)
+    return weights
+
+
+def judge_model(model, basis, to_learn, to_test, source):
+    """Thresholds of a model, and how they judge other scans.
+
+    Args:
+        model: TrainedModel.
+        basis: its BasisSet.
+        to_learn, to_test: TrustScans of edit-off and edit-on, of different seeds.
+        source: the scans, in words.
+
+    Returns:
+        Thresholds, and the DataFrame of `trust_table`.
+    """
+    measured = []
+    for scans in (scans_for(basis, to_learn), scans_for(basis, to_test)):
+        spoilt = {kind: checks_of(model, basis, fids) for kind, fids in scans.spoilt.items()}
+        measured.append((checks_of(model, basis, scans.clean), spoilt))
+    thresholds = learn(model, *measured[0], source)
+    return thresholds, trust_table(thresholds, *measured[1])
+
+
+def write_thresholds(name_or_folder, thresholds):
+    """Write trust.json into a model's folder.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    path = model_folder(name_or_folder) / TRUST_FILE
+    try:
+        path.write_text(json.dumps(to_dict(thresholds)) + "\n", encoding="utf-8")
+    except OSError as exc:
+        raise OutputError(f"{path}: the thresholds cannot be written ({exc}); copy the model elsewhere.") from exc
+
+
+def roc_area(good, spoilt):
+    """Area under the ROC curve: how often a spoilt scan has a higher score than a good one (ties count half)."""
+    ranks = rankdata(np.concatenate([good, spoilt]))[len(good) :]
+    return float((ranks.mean() - (len(spoilt) + 1) / 2) / len(good))
+
+
+def trust_table(thresholds, good, spoilt):
+    """DataFrame with a row for each kind of scan: area under the ROC curve, and shares of the flags.
+
+    Args:
+        thresholds: Thresholds.
+        good, spoilt: as `learn`, of scans that the thresholds were not made from.
+    """
+    scores = {"good scans": joined(thresholds.scores(good))}
+    scores |= {kind: joined(thresholds.scores(values)) for kind, values in spoilt.items()}
+    scores["all spoilt scans"] = np.concatenate([scores[kind] for kind in spoilt])
+    rows = []
+    for kind, values in scores.items():
+        cautioned, refused = (float((values > limit).mean()) for limit in (thresholds.caution, thresholds.out_of_range))
+        area = np.nan if kind == "good scans" else roc_area(scores["good scans"], values)
+        rows.append((kind, len(values), area, 1 - cautioned, cautioned - refused, refused))
+    return pandas.DataFrame(rows, columns=["scans", "number", "area", "in range", "caution", "out of range"])

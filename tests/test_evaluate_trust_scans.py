@@ -1,0 +1,43 @@
+"""Spoilt scans for the trust flag: every kind is there and is what it says."""
+
+import numpy as np
+import pytest
+from fsl_mrs_dl import axes
+from fsl_mrs_dl.basis.basis_set import read_basis, shipped_basis
+from fsl_mrs_dl.errors import BasisError
+from fsl_mrs_dl.evaluate import trust_scans as module
+
+from .conftest import make_basis
+
+
+@pytest.fixture(scope="module")
+def scans():
+    return module.trust_scans(read_basis(shipped_basis()), None, 4, 3)
+
+
+def test_every_kind_of_the_list_is_there(scans):
+    assert len(scans.spoilt) == 10 and scans.clean.shape == (4 * module.GOOD_EACH, 2, 2048)
+    for fids in (scans.clean, *scans.spoilt.values()):
+        assert fids.shape[1:] == (2, 2048) and np.isfinite(fids).all()
+
+
+def test_kinds_are_what_they_say(scans):
+    ppm = axes.ppm_axis(2048, 5e-4, 123.2e6)
+    power = {kind: np.abs(axes.fid_to_spectrum(fids.astype(complex))) ** 2 for kind, fids in scans.spoilt.items()}
+
+    def share(kind, low, high):
+        inside = (ppm > low) & (ppm < high)
+        return power[kind][..., inside].sum(-1) / power[kind].sum(-1)
+
+    assert (share("water left in", 4.4, 4.9) > 0.7).all()
+    assert share("lipid contamination", 0.5, 1.6).mean() > 0.2
+    assert share("pure noise", 4.4, 4.9).mean() == pytest.approx(0.5 * 123.2 / 2000, rel=0.3)
+    swapped = scans.spoilt["edit-on and edit-off swapped"]
+    # Editing takes the singlet of NAA away: where it is larger in the second spectrum, they are swapped.
+    naa = np.abs(axes.fid_to_spectrum(swapped.astype(complex)))[..., (ppm > 1.9) & (ppm < 2.1)].max(-1)
+    assert (naa[:, 1] > naa[:, 0]).mean() >= 0.5
+
+
+def test_a_single_spectrum_cannot_make_them():
+    with pytest.raises(BasisError, match="edited"):
+        module.trust_scans(make_basis(conditions=("single",)), None, 4, 1)

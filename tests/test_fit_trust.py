@@ -1,0 +1,219 @@
+"""The trust flag: checks with known answers, thresholds, what is written and refused."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pandas
+import pytest
+from nifti_mrs.create_nmrs import gen_nifti_mrs
+
+from fsl_mrs_dl import axes
+from fsl_mrs_dl.basis.basis_set import write_basis
+from fsl_mrs_dl.cli.main import main
+from fsl_mrs_dl.config import from_dict, to_dict
+from fsl_mrs_dl.errors import ConfigError, ModelError
+from fsl_mrs_dl.evaluate.trust_scans import SWAPPED, TrustScans
+from fsl_mrs_dl.evaluate.trust_table import checks_of, learn, roc_area, trust_table, write_thresholds
+from fsl_mrs_dl.fit.trust import (
+    WORDS,
+    CheckScale,
+    Thresholds,
+    assess_many,
+    joined,
+    thresholds_of,
+)
+from fsl_mrs_dl.fit.trust_checks import measure
+from fsl_mrs_dl.model.checkpoint import load_model, save_model, shipped_models
+from fsl_mrs_dl.synth.dataset import Stream
+from fsl_mrs_dl.synth.priors import RECIPES
+
+from .conftest import CENTRE_HZ
+
+DWELL_S = 5e-4
+
+
+def scans_of(basis, number, seed, **changes):
+    own = {"clean_fraction": 0.0, "pool_fraction": 0.0, "water": (0.0, 0.5), **changes}
+    recipe = dataclasses.replace(RECIPES["phantom"], **own)
+    return Stream(basis, recipe, seed, None, number)[0].measured.numpy()
+
+
+def noise_of(number, seed, conditions=2):
+    random = np.random.default_rng(seed)
+    return random.normal(size=(number, conditions, 2048)) + 1j * random.normal(size=(number, conditions, 2048))
+
+
+@pytest.fixture(scope="module")
+def good(tiny_model, tiny_basis):
+    return checks_of(tiny_model, tiny_basis, scans_of(tiny_basis, 160, 5))
+
+
+@pytest.fixture(scope="module")
+def spoilt(tiny_model, tiny_basis):
+    kinds = {
+        "swapped": scans_of(tiny_basis, 40, 6)[:, ::-1],
+        "noise": noise_of(40, 7),
+        "wide": scans_of(tiny_basis, 40, 8, lorentz_hz=(25.0, 25.0)),
+    }
+    return {kind: checks_of(tiny_model, tiny_basis, fids) for kind, fids in kinds.items()}
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model, good, spoilt, tmp_path_factory):
+    """The tiny model with thresholds, loaded from its folder."""
+    folder = tmp_path_factory.mktemp("trust") / "model"
+    save_model(tiny_model, folder)
+    write_thresholds(folder, learn(load_model(folder), good, spoilt, "tests"))
+    return load_model(folder), folder
+
+
+def test_a_scan_that_the_basis_makes_leaves_nothing_and_each_fault_its_own_check(tiny_model, tiny_basis):
+    """Without noise the residual is that of the line shape alone; every fault raises its own check."""
+    fids = np.einsum("m,cmp->cp", [1.0, 0.5, 0.8], tiny_basis.fids) * np.exp(-np.pi * 3 * axes.time_axis(2048, DWELL_S))
+    random = 1e-3 * np.abs(fids).max() * noise_of(1, 0)[0]
+    t = axes.time_axis(2048, DWELL_S)
+
+    def line(ppm, height, width_hz=5):
+        return height * np.exp((2j * np.pi * axes.ppm_to_hz(ppm, CENTRE_HZ) - np.pi * width_hz) * t)
+
+    cases = {
+        "good": fids, "line": fids + line(3.5, 1), "lipid": fids + line(1.3, 3, 15), "water": fids + line(4.65, 500),
+        "editing": fids[::-1], "subtraction": fids + [line(3.2, 1), 0 * t],
+    }  # fmt: skip
+    found = measure(tiny_model, tiny_basis, np.array([case + random for case in cases.values()]))
+    table = pandas.DataFrame(found, index=list(cases))
+    assert table.loc["good", "residual"] < 0.1 and table.loc["good", "line"] < 0.3
+    for name in list(cases)[1:]:
+        assert table.loc[name, name] > 3 * table.loc["good", name], (name, table[name])
+
+
+def test_width_and_noise_are_those_that_the_scan_has(tiny_model, tiny_basis):
+    """A width far beyond the training's is found by least squares; noise comes in units of the first point."""
+    t = axes.time_axis(2048, DWELL_S)
+    clean = np.einsum("m,cmp->cp", [1.0, 0.5, 0.8], tiny_basis.fids)
+    wide = clean * np.exp(-np.pi * 17 * t)
+    noise = noise_of(1, 3)[0] * 0.01 * np.abs(clean[0, 0])
+    found = measure(tiny_model, tiny_basis, (wide + noise)[None])
+    narrow = measure(tiny_model, tiny_basis, (clean * np.exp(-np.pi * 4 * t) + noise)[None])
+    assert found["width"][0] > 1.1 > 0.9 > narrow["width"][0]
+    assert narrow["noise"][0] == pytest.approx(0.01 * np.sqrt(2), rel=0.3)
+
+
+def test_a_batch_is_one_by_one(tiny_model, tiny_basis):
+    fids = scans_of(tiny_basis, 3, 1)
+    together = measure(tiny_model, tiny_basis, fids)
+    for row, fid in enumerate(fids):
+        for name, value in measure(tiny_model, tiny_basis, fid[None]).items():
+            assert value[0] == pytest.approx(together[name][row], rel=2e-3, abs=1e-3), name
+
+
+def test_spoilt_scans_are_told_from_good_ones_that_thresholds_never_saw(model, tiny_basis, spoilt):
+    trained, _ = model
+    new = checks_of(trained, tiny_basis, scans_of(tiny_basis, 80, 15))
+    table = trust_table(thresholds_of(trained), new, spoilt).set_index("scans")
+    assert table.loc["all spoilt scans", "area"] > 0.97 and table.loc["noise", "out of range"] == 1
+    assert table.loc["good scans", "in range"] > 0.8 and table.loc["good scans", "out of range"] < 0.1
+    assert (table[["in range", "caution", "out of range"]].sum(axis=1) - 1).abs().max() < 1e-9
+
+
+def test_levels_and_reasons(model, tiny_basis):
+    trained, _ = model
+    judged = assess_many(trained, tiny_basis, noise_of(2, 9), 2000.0)
+    assert all(trust.out_of_range and trust.reasons and trust.score > 2 for trust in judged)
+    assert "out of range (score" in judged[0].text() and any("noise" in reason for reason in judged[0].reasons)
+    # Referenced and phased, as prepared scans are.
+    at_place = {"shift_hz": (0.0, 0.0), "phase_rad": (0.0, 0.0), "noise_sigma": (0.005, 0.006)}
+    fine = assess_many(trained, tiny_basis, scans_of(tiny_basis, 20, 2, **at_place), 2000.0)
+    calm = [trust for trust in fine if trust.level == "in range"]
+    assert len(calm) >= 10 and not any(trust.reasons or trust.note for trust in calm)
+
+
+def test_score_grows_with_every_check():
+    scores = np.random.default_rng(0).uniform(0, 2, (1, 5))
+    for check in range(5):
+        higher = scores.copy()
+        higher[0, check] += 0.5
+        assert joined(higher)[0] > joined(scores)[0]
+    assert joined(np.full((1, 3), 1e9))[0] == 99
+
+
+def test_area_under_the_curve():
+    assert roc_area([1, 2, 3], [4, 5]) == 1 and roc_area([4, 5], [1, 2, 3]) == 0
+    assert roc_area([1, 3], [2, 3]) == pytest.approx((1 + 0 + 1 + 0.5) / 4)
+
+
+def test_without_thresholds_only_ranges_are_checked(tiny_model, tiny_basis):
+    (fine,) = assess_many(tiny_model, tiny_basis, scans_of(tiny_basis, 1, 4, noise_sigma=(0.005, 0.006)), 2000.0)
+    assert fine.level == "in range" and "evaluate --trust" in fine.note
+    (bad,) = assess_many(tiny_model, tiny_basis, noise_of(1, 2), 2000.0)
+    assert bad.level == "out of range" and bad.reasons
+
+
+def test_thresholds_are_kept_whole_and_of_these_weights(model, tiny_basis, tmp_path):
+    trained, folder = model
+    stored = thresholds_of(trained)
+    assert from_dict(Thresholds, json.loads(json.dumps(to_dict(stored)))) == stored
+    assert set(stored.names) <= set(WORDS)
+    assert thresholds_of(dataclasses.replace(trained, weights_sha256="0" * 64)) is None
+    broken = dict(to_dict(stored), caution=-1.0)
+    with pytest.raises(ModelError, match="evaluate --trust"):
+        thresholds_of(dataclasses.replace(trained, trust=broken))
+    with pytest.raises(ConfigError, match="ascend"):
+        CheckScale("noise", 2.0, 1.0)
+    with pytest.raises(ModelError, match="checks"):
+        stored.scores({"noise": np.ones(1)})
+
+
+def test_shipped_models_have_thresholds_of_their_weights():
+    for name in shipped_models():
+        assert thresholds_of(load_model(name)) is not None, f"{name}: run fsl_mrs_dl evaluate --trust"
+
+
+def test_single_spectra_of_scans():
+    fids = np.arange(12.0).reshape(2, 2, 3)
+    scans = TrustScans(fids, {SWAPPED: fids, "pure noise": fids})
+    assert (scans.single("difference").clean == 3).all() and set(scans.single("edit_off").spoilt) == {"pure noise"}
+
+
+def write_scan(path, fids):
+    data = np.moveaxis(fids, 0, -1)[None, None, None]
+    gen_nifti_mrs(data, DWELL_S, CENTRE_HZ * 1e-6, dim_tags=["DIM_EDIT", None, None]).save(path)
+
+
+@pytest.fixture
+def files(model, tiny_basis, tmp_path):
+    """Words of a command on a good and a spoilt scan."""
+    write_basis(tiny_basis, tmp_path / "basis")
+    t = axes.time_axis(2048, DWELL_S)
+    good = scans_of(tiny_basis, 1, 2, noise_sigma=(0.005, 0.006), lorentz_hz=(4.0, 4.0))[0].astype(complex)
+    lipid = 3 * np.abs(good).max() * np.exp((2j * np.pi * axes.ppm_to_hz(1.3, CENTRE_HZ) - np.pi * 20) * t)
+    write_scan(tmp_path / "good.nii.gz", good)
+    write_scan(tmp_path / "fat.nii.gz", good + lipid)
+    scans = [str(tmp_path / f"{name}.nii.gz") for name in ("good", "fat")]
+    words = ["--model", str(model[1]), "--basis", str(tmp_path / "basis"), "--edit_order", "off-on"]
+    return scans, [*words, "--output", str(tmp_path / "out")], tmp_path / "out"
+
+
+def test_the_flag_is_in_every_table_the_report_and_the_message(files, capsys):
+    scans, words, output = files
+    assert main(["--data", *scans, *words, "--report"]) == 0
+    table = pandas.read_csv(output / "group.csv").groupby("scan").first()
+    assert table.loc["fat", "trust"] == "out of range" and "lipids" in table.loc["fat", "trust_reasons"]
+    assert table.loc["good", "trust_score"] < table.loc["fat", "trust_score"]
+    quality = pandas.read_csv(output / "fat" / "off" / "qc.csv", index_col=0)
+    assert list(quality.columns) == ["SNR", "FWHM", "Trust score", "Trust"]
+    assert set(quality["Trust"]) == {"out of range"} and np.isfinite(quality[["SNR", "FWHM"]]).all(axis=None)
+    page = (output / "fat" / "report.html").read_text(encoding="utf-8")
+    assert "Trust: out of range" in page and "as of lipids" in page
+    said = capsys.readouterr().out
+    assert "trust: out of range" in said and "Look at the trust flag of" in said and "fat" in said
+
+
+def test_strict_refuses_scans_that_are_out_of_range(files, capsys):
+    scans, words, output = files
+    assert main(["--data", *scans, *words, "--strict"]) == 1
+    assert "--strict refuses" in capsys.readouterr().err
+    assert (output / "good").exists() and not (output / "fat").exists()
+    assert main(["--data", scans[1], *words, "--strict", "--overwrite"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
