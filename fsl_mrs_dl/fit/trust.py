@@ -25,8 +25,8 @@ NORM = 4
 FLOOR = 1e-3
 """Values of a check below this count as this: what is that small never decides."""
 
-STRIKING = 2.0
-"""Score of a check from which on it is named as a reason."""
+STRIKING = 1.0
+"""Score of a check from which on it is named as a reason, where the scan is not in range."""
 
 MOST_REASONS = 5
 

@@ -3,10 +3,11 @@
 A network's estimate is compared with the scan itself. The basis set at the estimated line shape is fitted to either
 spectrum by least squares with free concentrations and with first-order corrections of width, shift and phase, next to
 water's foot and a smooth baseline; what remains is compared with the noise at places that hold no signal. All of it
-is batched over scans and costs about as much as the network itself.
+is batched over scans.
 """
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -122,9 +123,7 @@ class _Comparison:
         self.spacing_hz = 1 / (grid.points * grid.dwell_s)
         self.ppm = torch.as_tensor(axes.ppm_axis(grid.points, grid.dwell_s, grid.centre_hz))
         self.spectra = axes.fid_to_spectrum(fids)
-        directions, energy = nuisance_space(
-            grid.centre_hz, grid.points, grid.dwell_s, grid.band[0], self.bins, NUISANCE
-        )
+        directions, energy = _nuisance(grid.centre_hz, grid.points, grid.dwell_s, grid.band[0], self.bins)
         self.directions, self.share = directions, 1 - torch.rsqrt(1 + energy * NUISANCE_STRENGTH)
         self.noise = self._noise(min(bandwidth_hz, 1 / grid.dwell_s), grid.centre_hz)
         on_grid = basis.keep(model.config.metabolites).resample(grid.dwell_s, grid.points)
@@ -309,6 +308,12 @@ class _Comparison:
         inside = (self.ppm[self.band] > CHOLINE_PPM[0]) & (self.ppm[self.band] < CHOLINE_PPM[1])
         noise = self.noise.square().sum(1).sqrt()
         return self._peak(residual[:, None, inside], noise[:, None, None]) / highest
+
+
+@lru_cache(maxsize=4)
+def _nuisance(*grid):
+    """`nuisance_space` of a grid and a band, kept for the scans that follow."""
+    return nuisance_space(*grid, NUISANCE)
 
 
 def _detrended(spectra, order):
