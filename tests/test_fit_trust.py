@@ -15,6 +15,7 @@ from fsl_mrs_dl.config import from_dict, to_dict
 from fsl_mrs_dl.errors import ConfigError, ModelError
 from fsl_mrs_dl.evaluate.trust_scans import SWAPPED, TrustScans
 from fsl_mrs_dl.evaluate.trust_table import checks_of, learn, roc_area, trust_table, write_thresholds
+from fsl_mrs_dl.fit.predict import look
 from fsl_mrs_dl.fit.trust import (
     WORDS,
     CheckScale,
@@ -42,6 +43,10 @@ def scans_of(basis, number, seed, **changes):
 def noise_of(number, seed, conditions=2):
     random = np.random.default_rng(seed)
     return random.normal(size=(number, conditions, 2048)) + 1j * random.normal(size=(number, conditions, 2048))
+
+
+def measured(model, basis, fids):
+    return measure(model, basis, look(model, fids))
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +86,7 @@ def test_a_scan_that_the_basis_makes_leaves_nothing_and_each_fault_its_own_check
         "good": fids, "line": fids + line(3.5, 1), "lipid": fids + line(1.3, 3, 15), "water": fids + line(4.65, 500),
         "editing": fids[::-1], "subtraction": fids + [line(3.2, 1), 0 * t],
     }  # fmt: skip
-    found = measure(tiny_model, tiny_basis, np.array([case + random for case in cases.values()]))
+    found = measured(tiny_model, tiny_basis, np.array([case + random for case in cases.values()]))
     table = pandas.DataFrame(found, index=list(cases))
     assert table.loc["good", "residual"] < 0.1 and table.loc["good", "line"] < 0.3
     for name in list(cases)[1:]:
@@ -94,17 +99,25 @@ def test_width_and_noise_are_those_that_the_scan_has(tiny_model, tiny_basis):
     clean = np.einsum("m,cmp->cp", [1.0, 0.5, 0.8], tiny_basis.fids)
     wide = clean * np.exp(-np.pi * 17 * t)
     noise = noise_of(1, 3)[0] * 0.01 * np.abs(clean[0, 0])
-    found = measure(tiny_model, tiny_basis, (wide + noise)[None])
-    narrow = measure(tiny_model, tiny_basis, (clean * np.exp(-np.pi * 4 * t) + noise)[None])
+    found = measured(tiny_model, tiny_basis, (wide + noise)[None])
+    narrow = measured(tiny_model, tiny_basis, (clean * np.exp(-np.pi * 4 * t) + noise)[None])
     assert found["width"][0] > 1.1 > 0.9 > narrow["width"][0]
     assert narrow["noise"][0] == pytest.approx(0.01 * np.sqrt(2), rel=0.3)
 
 
+@pytest.mark.parametrize("factor", (2.0**-40, 2.0**40))
+def test_the_unit_of_a_scan_does_not_matter(tiny_model, tiny_basis, factor):
+    fids = scans_of(tiny_basis, 2, 1)
+    found = measured(tiny_model, tiny_basis, fids * factor)
+    for name, values in measured(tiny_model, tiny_basis, fids).items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-9, err_msg=name)
+
+
 def test_a_batch_is_one_by_one(tiny_model, tiny_basis):
     fids = scans_of(tiny_basis, 3, 1)
-    together = measure(tiny_model, tiny_basis, fids)
+    together = measured(tiny_model, tiny_basis, fids)
     for row, fid in enumerate(fids):
-        for name, value in measure(tiny_model, tiny_basis, fid[None]).items():
+        for name, value in measured(tiny_model, tiny_basis, fid[None]).items():
             assert value[0] == pytest.approx(together[name][row], rel=2e-3, abs=1e-3), name
 
 
@@ -119,12 +132,12 @@ def test_spoilt_scans_are_told_from_good_ones_that_thresholds_never_saw(model, t
 
 def test_levels_and_reasons(model, tiny_basis):
     trained, _ = model
-    judged = assess_many(trained, tiny_basis, noise_of(2, 9), 2000.0)
+    judged = assess_many(trained, tiny_basis, look(trained, noise_of(2, 9)), 2000.0)
     assert all(trust.out_of_range and trust.reasons and trust.score > 2 for trust in judged)
     assert "out of range (score" in judged[0].text() and any("noise" in reason for reason in judged[0].reasons)
     # Referenced and phased, as prepared scans are.
     at_place = {"shift_hz": (0.0, 0.0), "phase_rad": (0.0, 0.0), "noise_sigma": (0.005, 0.006)}
-    fine = assess_many(trained, tiny_basis, scans_of(tiny_basis, 20, 2, **at_place), 2000.0)
+    fine = assess_many(trained, tiny_basis, look(trained, scans_of(tiny_basis, 20, 2, **at_place)), 2000.0)
     calm = [trust for trust in fine if trust.level == "in range"]
     assert len(calm) >= 10 and not any(trust.reasons or trust.note for trust in calm)
 
@@ -144,9 +157,9 @@ def test_area_under_the_curve():
 
 
 def test_without_thresholds_only_ranges_are_checked(tiny_model, tiny_basis):
-    (fine,) = assess_many(tiny_model, tiny_basis, scans_of(tiny_basis, 1, 4, noise_sigma=(0.005, 0.006)), 2000.0)
+    (fine,) = assess_many(tiny_model, tiny_basis, look(tiny_model, scans_of(tiny_basis, 1, 4, noise_sigma=(0.005, 0.006))), 2000.0)
     assert fine.level == "in range" and "evaluate --trust" in fine.note
-    (bad,) = assess_many(tiny_model, tiny_basis, noise_of(1, 2), 2000.0)
+    (bad,) = assess_many(tiny_model, tiny_basis, look(tiny_model, noise_of(1, 2)), 2000.0)
     assert bad.level == "out of range" and bad.reasons
 
 

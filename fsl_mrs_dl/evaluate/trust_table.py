@@ -11,6 +11,7 @@ from ..basis.basis_set import SUBFOLDERS
 from ..config import to_dict
 from ..errors import OutputError
 from ..fit.align import Aligner
+from ..fit.predict import look
 from ..fit.scan import Scan
 from ..fit.trust import CheckScale, Thresholds, joined, logarithms, regressors
 from ..fit.trust_checks import measure
@@ -43,7 +44,8 @@ def checks_of(model, basis, fids):
     for start in range(0, len(fids), AT_ONCE):
         block = fids[start : start + AT_ONCE].astype(complex)
         shift_hz, phase_rad, _ = aligner.find(block[:, 0])
-        parts.append(measure(model, basis, aligner.remove(block, shift_hz[:, None], phase_rad[:, None])))
+        seen = look(model, aligner.remove(block, shift_hz[:, None], phase_rad[:, None]))
+        parts.append(measure(model, basis, seen))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

@@ -1,12 +1,12 @@
 """A trained network on scans: from a Scan and a basis set to a Prediction."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
 
 from .. import axes
-from ..errors import ModelError
+from ..errors import DataError, ModelError
 from ..model.inputs import network_input
 from ..model.output import LINE_PARAMETERS, expected_spread, to_largest
 from .align import Aligner, align
@@ -86,14 +86,28 @@ def check_scan_fits(model, scan):
         require_edited(scan)
     elif len(scan.conditions) != 1:
         raise ModelError(
-            f"The model {model.name} takes one spectrum, {scan.name} holds {len(scan.conditions)}: take the model hybrid, "
-            "or give one of its spectra."
+            f"The model {model.name} takes one spectrum, {scan.name} holds {len(scan.conditions)}: take the model "
+            "hybrid, or give one of its spectra."
         )
     if scan.nucleus != config.nucleus:
         raise ModelError(
             f"{scan.name} is of {scan.nucleus}, the model {model.name} of {config.nucleus}: train a model for it."
         )
     check_field(scan, config.input.centre_hz)
+    _check_bandwidth(model, scan)
+
+
+def _check_bandwidth(model, scan):
+    """Refuse a scan whose spectrum ends within what the network sees: it would read nothing as no signal."""
+    grid = model.config.input
+    furthest = max(grid.ppm, key=lambda ppm: abs(axes.ppm_to_hz(ppm, grid.centre_hz)))
+    needed_hz = 2 * abs(axes.ppm_to_hz(furthest, grid.centre_hz))
+    # A tenth is let pass: only the edge of the band is missing then.
+    if 1 / scan.dwell_s < 0.9 * needed_hz:
+        raise DataError(
+            f"{scan.name} has a bandwidth of {1 / scan.dwell_s:.0f} Hz, the model {model.name} needs about "
+            f"{needed_hz:.0f} Hz to see {grid.ppm[0]:g} to {grid.ppm[1]:g} ppm: acquire more, or train a model for it."
+        )
 
 
 NARROW_HZ = 0.75
@@ -109,45 +123,113 @@ BROADENED = (
 """Note of such a scan."""
 
 
-def run_network(model, fids):
-    """Concentrations, line parameters and expected errors of prepared scans.
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """Scans as a network judged them, and what it said.
+
+    Attributes:
+        fids: (scan, condition, point) complex64 tensor, each scan in a unit of its own; broadened where `narrow`.
+        output: Output of the network.
+        line: (scan, 4) float64 tensor in the order and units of `model.output.LINE_PARAMETERS`.
+        narrow: (scan,) bool tensor, which scans were broadened.
+    """
+
+    fids: torch.Tensor
+    output: object
+    line: torch.Tensor
+    narrow: torch.Tensor
+
+
+def look(model, fids):
+    """Give prepared scans to a network.
 
     A network knows no lines narrower than the basis set's. Scans whose lines seem to be as narrow as that are
-    broadened and given to it once more; the broadening is taken out of the line parameters.
+    broadened and given to it once more.
 
     Args:
         model: TrainedModel.
         fids: (scan, condition, point) complex array on the model's time grid, referenced and phased.
 
     Returns:
-        concentrations (scan, metabolite) relative to the largest; line (scan, 4) in the order and units of
-        `model.output.LINE_PARAMETERS`; logarithms of the expected errors (scan, metabolite); all float64; and which
-        scans were broadened (scan,), bool.
+        Seen.
     """
-    fids = torch.as_tensor(np.asarray(fids), dtype=torch.complex64)
-    concentrations, line, spread = _run(model, fids)
+    fids = torch.as_tensor(_in_unit(np.asarray(fids)), dtype=torch.complex64)
+    output, line = _run(model, fids)
     lorentz, gauss = LINE_PARAMETERS.index("lorentz_hz"), LINE_PARAMETERS.index("gauss_hz")
     narrow = line[:, [lorentz, gauss]].clamp_min(0).sum(1) < NARROW_HZ
     if narrow.any():
         grid = model.config.input
         decay = torch.exp(-torch.pi * BROADENING_HZ * torch.arange(grid.points) * grid.dwell_s)
-        concentrations[narrow], line[narrow], spread[narrow] = _run(model, fids[narrow] * decay)
-        line[narrow, lorentz] -= BROADENING_HZ
-    return concentrations.numpy(), line.numpy(), spread.numpy(), narrow.numpy()
+        fids[narrow] = fids[narrow] * decay
+        again, line[narrow] = _run(model, fids[narrow])
+        output = _with_rows(output, again, narrow)
+    return Seen(fids, output, line, narrow)
+
+
+def _in_unit(fids):
+    """FIDs (scan, ...) divided by a power of 2 each, to a largest magnitude of 0.5 to 1.
+
+    Squares of what scanners write may leave the range of single precision; by a power of 2 nothing is rounded.
+    """
+    largest = np.abs(fids).max(tuple(range(1, fids.ndim)), keepdims=True)
+    return fids * np.ldexp(1.0, -np.frexp(largest.astype(float))[1])
 
 
 @torch.no_grad()
 def _run(model, fids):
-    """Concentrations relative to the largest, line parameters and expected errors of FIDs as they are, float64."""
+    """Output of the network on FIDs as they are, and line parameters (scan, 4), float64."""
     channels, _ = network_input(fids, model.config.input)
     output = model.network(channels)
-    concentrations = to_largest(output.fractions.double())
-    return concentrations, model.config.line.restore(output.line).double(), expected_spread(output).double()
+    return output, model.config.line.restore(output.line).double()
 
 
-def predict_prepared(model, prepared):
-    """What the network says about a prepared scan, as a Prediction relative to the scan as it was read."""
-    concentrations, line, spread, narrow = run_network(model, prepared.fids[None])
+def _with_rows(output, other, rows):
+    """An Output with the scans of another one in some rows."""
+    tensors = {field.name: getattr(output, field.name) for field in fields(output)}
+    merged = {name: values.clone() for name, values in tensors.items() if values is not None}
+    for name, values in merged.items():
+        values[rows] = getattr(other, name)
+    return replace(output, **merged)
+
+
+def run_network(model, fids):
+    """Concentrations, line parameters and expected errors of prepared scans.
+
+    Args:
+        model, fids: as of `look`.
+
+    Returns:
+        As `estimates`.
+    """
+    return estimates(look(model, fids))
+
+
+def estimates(seen):
+    """What a network said about scans, the broadening of narrow ones taken out.
+
+    Args:
+        seen: Seen.
+
+    Returns:
+        concentrations (scan, metabolite) relative to the largest; line (scan, 4) in the order and units of
+        `model.output.LINE_PARAMETERS`; logarithms of the expected errors (scan, metabolite); all float64; and which
+        scans were broadened (scan,), bool.
+    """
+    line = seen.line.clone()
+    line[seen.narrow, LINE_PARAMETERS.index("lorentz_hz")] -= BROADENING_HZ
+    concentrations, spread = to_largest(seen.output.fractions.double()), expected_spread(seen.output).double()
+    return concentrations.numpy(), line.numpy(), spread.numpy(), seen.narrow.numpy()
+
+
+def predict_prepared(model, prepared, seen=None):
+    """What the network says about a prepared scan, as a Prediction relative to the scan as it was read.
+
+    Args:
+        model: TrainedModel.
+        prepared: Prepared.
+        seen: `look` at its FIDs, where there is one already.
+    """
+    concentrations, line, spread, narrow = estimates(seen or look(model, prepared.fids[None]))
     values = dict(zip(LINE_PARAMETERS, line[0]))
     return Prediction(
         names=model.config.metabolites,

@@ -4,7 +4,7 @@ from os import PathLike
 
 from ..basis.basis_set import SUBFOLDERS, read_basis, shipped_basis
 from ..model.checkpoint import DEFAULT_MODEL, TrainedModel, load_model
-from .predict import check_basis_fits, predict_prepared, prepare
+from .predict import check_basis_fits, look, predict_prepared, prepare
 from .result import make_result
 from .scan import Scan, read_scan, scan_from_nifti
 from .trust import assess
@@ -33,8 +33,9 @@ class Quantifier:
         """Result of one Scan."""
         scan = scan_for(self.basis, scan)
         prepared = prepare(self.model, scan, self.basis)
-        prediction = predict_prepared(self.model, prepared)
-        trust = assess(self.model, self.basis, prepared, 1 / scan.dwell_s)
+        seen = look(self.model, prepared.fids[None])
+        prediction = predict_prepared(self.model, prepared, seen)
+        trust = assess(self.model, self.basis, seen, 1 / scan.dwell_s)
         noted = scan.with_notes(*prepared.notes, *prediction.notes)
         return make_result(noted, self.basis, prediction, self.model, trust=trust, **self.options)
 

@@ -190,24 +190,24 @@ def thresholds_of(model):
         raise ModelError(f"{exc} Make it anew with fsl_mrs_dl evaluate --trust.") from exc
 
 
-def assess(model, basis, prepared, bandwidth_hz):
+def assess(model, basis, seen, bandwidth_hz):
     """Trust of one scan.
 
     Args:
         model: TrainedModel.
         basis: BasisSet of the model.
-        prepared: `predict.Prepared` scan.
+        seen: `predict.look` at the prepared scan.
         bandwidth_hz: of the scan as it was read (Hz).
 
     Returns:
         Trust.
     """
-    return assess_many(model, basis, prepared.fids[None], bandwidth_hz)[0]
+    return assess_many(model, basis, seen, bandwidth_hz)[0]
 
 
-def assess_many(model, basis, fids, bandwidth_hz):
-    """Trust of each of (scan, condition, point) prepared FIDs, as `assess`."""
-    values, thresholds = measure(model, basis, fids, bandwidth_hz), thresholds_of(model)
+def assess_many(model, basis, seen, bandwidth_hz):
+    """Trust of each of the scans that were looked at, as `assess`."""
+    values, thresholds = measure(model, basis, seen, bandwidth_hz), thresholds_of(model)
     if thresholds is None:
         rows = zip(*values.values(), strict=True)
         return [_by_range(model, dict(zip(values, map(float, row), strict=True))) for row in rows]

@@ -14,7 +14,6 @@ import torch
 
 from .. import axes
 from ..model.adjusted import nuisance_space
-from ..model.inputs import network_input
 from ..model.output import LINE_PARAMETERS
 from ..synth.exponentials import GAUSS_RATE
 from .voigt import voigt_fwhm_hz
@@ -58,50 +57,24 @@ NUISANCE = 24
 NUISANCE_STRENGTH = math.exp(10)
 """How far these are taken out: energy of the strongest relative to noise."""
 
-NARROW_HZ = 0.75
-BROADENING_HZ = 2.0
-"""As `predict`: scans with lines narrower than in training are judged as the network was given them."""
-
-
-def measure(model, basis, fids, bandwidth_hz=math.inf):
+def measure(model, basis, seen, bandwidth_hz=math.inf):
     """The checks of prepared scans.
 
     Args:
         model: TrainedModel.
         basis: BasisSet of the model.
-        fids: (scan, condition, point) complex array on the model's time grid, referenced and phased.
+        seen: `predict.Seen`, what the network was given and said.
         bandwidth_hz: of the scans as they were read (Hz): beyond it, spectra hold no noise.
 
     Returns:
         Dict of check -> (scan,) float64. Which there are depends on model and conditions only.
     """
     with torch.inference_mode():
-        fids = torch.as_tensor(np.asarray(fids), dtype=torch.complex64)
-        fids, output, line = _seen(model, fids)
-        found = _line_checks(model, line)
-        if output.spread is not None:
-            found["expected error"] = output.spread.exp().mean(1)
-        found |= _Comparison(model, basis, fids, output, line, bandwidth_hz).checks()
+        found = _line_checks(model, seen.line)
+        if seen.output.spread is not None:
+            found["expected error"] = seen.output.spread.exp().mean(1)
+        found |= _Comparison(model, basis, seen, bandwidth_hz).checks()
         return {name: values.double().numpy() for name, values in found.items()}
-
-
-def _seen(model, fids):
-    """The scans as the network judged them, its output, and line parameters (scan, 4) in Hz and rad."""
-    output, line = _run(model, fids)
-    lorentz, gauss = (LINE_PARAMETERS.index(name) for name in ("lorentz_hz", "gauss_hz"))
-    narrow = line[:, [lorentz, gauss]].clamp_min(0).sum(1) < NARROW_HZ
-    if narrow.any():
-        times = torch.arange(fids.shape[-1]) * model.config.input.dwell_s
-        decay = torch.where(narrow[:, None], torch.exp(-torch.pi * BROADENING_HZ * times), 1.0)
-        fids = fids * decay[:, None]
-        output, line = _run(model, fids)
-    return fids, output, line
-
-
-def _run(model, fids):
-    channels, _ = network_input(fids, model.config.input)
-    output = model.network(channels)
-    return output, model.config.line.restore(output.line).double()
 
 
 def _line_checks(model, line):
@@ -115,14 +88,14 @@ def _line_checks(model, line):
 class _Comparison:
     """Scans against the basis set at the network's line parameters."""
 
-    def __init__(self, model, basis, fids, output, line, bandwidth_hz):
+    def __init__(self, model, basis, seen, bandwidth_hz):
         grid = model.config.input
-        self.model, self.output, self.line = model, output, line.clone()
+        self.model, self.output, self.line = model, seen.output, seen.line.clone()
         self.band = slice(*grid.band)
         self.bins = grid.band[1] - grid.band[0]
         self.spacing_hz = 1 / (grid.points * grid.dwell_s)
         self.ppm = torch.as_tensor(axes.ppm_axis(grid.points, grid.dwell_s, grid.centre_hz))
-        self.spectra = axes.fid_to_spectrum(fids)
+        self.spectra = axes.fid_to_spectrum(seen.fids)
         directions, energy = _nuisance(grid.centre_hz, grid.points, grid.dwell_s, grid.band[0], self.bins)
         self.directions, self.share = directions, 1 - torch.rsqrt(1 + energy * NUISANCE_STRENGTH)
         self.noise = self._noise(min(bandwidth_hz, 1 / grid.dwell_s), grid.centre_hz)
