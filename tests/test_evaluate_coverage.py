@@ -84,6 +84,21 @@ def test_the_command_calibrates_a_model_and_tests_it(place, tiny_basis, monkeypa
     assert json.loads((place / "model" / FILE).read_text(encoding="utf-8")) == values
 
 
+def test_bases_of_the_training_are_not_called_others(place, tiny_basis, monkeypatch):
+    """A pool of the seed that the card names may hold the bases of the training."""
+    monkeypatch.setattr("fsl_mrs_dl.fit.quantify.basis_for", lambda model, path=None: tiny_basis)
+    words = ["calibrate", "--model", str(place / "model"), "--number", "512", "--pool", str(place / "pool.h5")]
+    card = json.loads((place / "model" / "card.json").read_text(encoding="utf-8"))
+    sources = []
+    for pool in ("64 bases, seed 1", "64 bases, seed 21"):
+        card["training"]["pool"] = pool
+        (place / "model" / "card.json").write_text(json.dumps(card), encoding="utf-8")
+        assert main([*words, "--overwrite"]) == 0
+        sources.append(load_model(place / "model").calibration.source)
+    assert "of the same seed as those of the training" in sources[0]
+    assert "not those of the training" in sources[1]
+
+
 NONSENSE = [[], ["--test", "x.h5"], ["--output", "x", "--pool", "y"], ["--pool", "x", "--number", "0"]]
 
 

@@ -62,7 +62,7 @@ def _calibrate(args, folder, model, basis, recipe):
     from ..train.calibrate import calibrate
 
     stream = _stream(args, args.pool, basis, recipe, args.seed)
-    bases = f"{len(stream.members) - 1} bases of {Path(args.pool).name}, not those of the training"
+    bases = f"{len(stream.members) - 1} bases of {Path(args.pool).name}, {_whose(args.pool, model)}"
     source = f"recipe {recipe.name}, seed {args.seed}, {bases}"
     calibration = calibrate(model.network, model.config, stream, args.number, source)
     try:
@@ -71,6 +71,16 @@ def _calibrate(args, folder, model, basis, recipe):
         raise OutputError(f"{folder}: the calibration cannot be written ({exc}); copy the model elsewhere.") from exc
     print(f"{folder}: calibrated on {calibration.scans} scans ({source}).")
     return replace(model, calibration=calibration)
+
+
+def _whose(path, model):
+    """Whether a pool's bases were in the training; the card says of which seed its pool was."""
+    from ..basis.pool import read_pool
+
+    training = model.card.get("training")
+    trained_on = str(training.get("pool")) if isinstance(training, dict) else ""
+    same = trained_on.endswith(f"bases, seed {read_pool(path).seed}")
+    return "of the same seed as those of the training" if same else "not those of the training"
 
 
 def _recipe(name, model):
