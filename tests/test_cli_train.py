@@ -59,6 +59,16 @@ def test_refusals_come_before_the_training(tiny_basis, tmp_path, capsys):
         assert not (tmp_path / "out").exists() and not (tmp_path / "out.training").exists()
 
 
+def test_a_refused_recipe_leaves_the_place_free(tiny_basis, tmp_path, capsys):
+    """The recipe wants a pool, which shows only when scans are made; nothing is left that asks for --resume."""
+    write_basis(tiny_basis, tmp_path / "basis")
+    arguments = ["train", "--basis", str(tmp_path / "basis"), "--output", str(tmp_path / "mine"), *PLAN]
+    for _ in range(2):
+        assert main([*arguments, "--recipe", "multi-adc"]) == 2
+        assert "draws its bases from a pool" in capsys.readouterr().err
+    assert not (tmp_path / "mine.training").exists()
+
+
 def test_finetune_reads_scans_and_contents(tiny_basis, tiny_model, tmp_path, capsys):
     write_basis(tiny_basis, tmp_path / "basis")
     save_model(tiny_model, tmp_path / "first")

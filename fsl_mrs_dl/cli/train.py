@@ -110,11 +110,11 @@ def _train(args, pool, settings, begin):
 
     from lightning.pytorch.utilities import rank_zero_only
 
-    from ..errors import ConfigError
+    from ..errors import ConfigError, FslMrsDlError
     from ..folders import check_free
     from ..model.card import error_table
     from ..model.checkpoint import save_model
-    from ..train.work_folder import WorkFolder
+    from ..train.work_folder import LAST, WorkFolder
 
     if not args.output:
         raise ConfigError("Where should the model go? Give --output FOLDER.")
@@ -129,6 +129,11 @@ def _train(args, pool, settings, begin):
         model = begin(work, args.resume)
     except KeyboardInterrupt:
         _note(f"{work.path} keeps the last finished epoch; the same command with --resume continues.")
+        raise
+    except FslMrsDlError:
+        # Refused before there was anything to resume: the corrected command must find its place free.
+        if rank_zero_only.rank == 0 and not args.resume and not (work.path / LAST).exists():
+            shutil.rmtree(work.path)
         raise
     if model is None:
         return 0
