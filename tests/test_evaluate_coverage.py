@@ -10,7 +10,8 @@ import pytest
 from fsl_mrs_dl.basis.pool import BasisPool, write_pool
 from fsl_mrs_dl.basis.pool_priors import PoolPriors
 from fsl_mrs_dl.cli.main import main
-from fsl_mrs_dl.evaluate.coverage import coverage, coverage_text, reliability_plot, worst
+from fsl_mrs_dl.errors import ConfigError
+from fsl_mrs_dl.evaluate.coverage import coverage, coverage_folder, coverage_text, reliability_plot, worst
 from fsl_mrs_dl.model.calibration import FILE, calibrate_errors
 from fsl_mrs_dl.model.checkpoint import load_model, save_model
 
@@ -97,6 +98,37 @@ def test_bases_of_the_training_are_not_called_others(place, tiny_basis, monkeypa
         sources.append(load_model(place / "model").calibration.source)
     assert "of the same seed as those of the training" in sources[0]
     assert "not those of the training" in sources[1]
+
+
+def test_pools_of_one_name_are_told_apart_by_their_folders(place, tiny_basis, monkeypatch, capsys):
+    monkeypatch.setattr("fsl_mrs_dl.fit.quantify.basis_for", lambda model, path=None: tiny_basis)
+    for name in ("one", "two"):
+        (place / name).mkdir()
+        shutil.copyfile(place / "pool.h5", place / name / "pool.h5")
+    words = ["calibrate", "--model", str(place / "model"), "--number", "256", "--pool", str(place / "pool.h5")]
+    pools = [str(place / name / "pool.h5") for name in ("one", "two")]
+    assert main([*words, "--test", *pools, "--output", str(place / "out")]) == 0
+    said = capsys.readouterr().out
+    assert "| one/pool | Cr |" in said and "| two/pool | Cr |" in said
+    assert main([*words, "--overwrite", "--test", pools[0], pools[0], "--output", str(place / "twice")]) == 2
+    assert "names one/pool twice" in capsys.readouterr().err
+
+
+def test_foreign_bases_and_recipes_without_a_pool_are_refused(place, tiny_basis, single_basis, monkeypatch, capsys):
+    words = ["calibrate", "--model", str(place / "model"), "--number", "256", "--pool", str(place / "pool.h5")]
+    monkeypatch.setattr("fsl_mrs_dl.fit.quantify.basis_for", lambda model, path=None: single_basis)
+    assert main(words) == 2
+    assert "fingerprint" in capsys.readouterr().err
+    monkeypatch.setattr("fsl_mrs_dl.fit.quantify.basis_for", lambda model, path=None: tiny_basis)
+    assert main([*words, "--recipe", "published"]) == 2
+    assert "takes no bases of a pool" in capsys.readouterr().err
+
+
+def test_a_calibration_that_knows_nothing_cannot_be_tested(tiny_model, tmp_path):
+    one = np.ones((30, 3))
+    blank = calibrate_errors(tiny_model.config.metabolites, one, one, one, "a toy")
+    with pytest.raises(ConfigError, match="nothing to test"):
+        coverage_folder(dataclasses.replace(tiny_model, calibration=blank), {}, 10, tmp_path)
 
 
 NONSENSE = [[], ["--test", "x.h5"], ["--output", "x", "--pool", "y"], ["--pool", "x", "--number", "0"]]

@@ -110,6 +110,14 @@ def test_few_scans_share_their_quantiles():
     assert calibrate_errors(NAMES, *scans(10, 9), "a toy").factors68 == (None, None, None)
 
 
+def test_a_single_metabolite_is_the_largest_always_so_nothing_is_known():
+    one = np.ones((300, 1))
+    made = calibrate_errors(("a",), one, one, -3 * one, "a toy")
+    assert made.factors68 == made.factors95 == (None,) and made.correlation == ((1.0,),)
+    found = made.uncertainty(one, -3 * one)
+    assert np.isnan(found.sd).all() and np.isnan(found.interval95).all()
+
+
 ROW = (1.0,) * CELLS
 GOOD = Calibration(("a", "b"), (ROW, None), (ROW, None), ((1.0, 0.2), (0.2, 1.0)), 100, "a toy", "ab")
 
@@ -130,6 +138,7 @@ GOOD = Calibration(("a", "b"), (ROW, None), (ROW, None), ((1.0, 0.2), (0.2, 1.0)
         {"correlation": ((0.5, 0.2), (0.2, 1.0))},
         {"correlation": ((1.0,),)},
         {"scans": 0},
+        {"metabolites": (), "factors68": (), "factors95": (), "correlation": ()},
     ],
 )
 def test_numbers_that_are_no_calibration_are_refused(change):

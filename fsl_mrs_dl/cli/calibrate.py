@@ -21,10 +21,13 @@ def add_arguments(parser):
 def run(args):
     """Calibrate the model, measure its coverage, or both."""
     from ..errors import ConfigError, OutputError
+    from ..fit.predict import check_basis_fits
     from ..fit.quantify import basis_for
     from ..folders import check_free, whole_folder
     from ..model.calibration import FILE
+    from ..model.card import trained_recipe
     from ..model.checkpoint import load_model, model_folder
+    from ..synth.priors import recipe_named
 
     if not args.pool and not args.test:
         raise ConfigError("Nothing to do: give --pool FILE to calibrate the model, --test FILE to test it, or both.")
@@ -32,6 +35,7 @@ def run(args):
         raise ConfigError("--test and --output, the folder of its tables and plot, belong together.")
     if args.number < 1:
         raise ConfigError(f"--number must be 1 or more, not {args.number}.")
+    pools = _titles(args.test or ())
     folder = model_folder(args.model)
     if args.pool and (folder / FILE).exists() and not args.overwrite:
         raise OutputError(f"{folder} has a calibration; give --overwrite to replace it, or leave --pool out.")
@@ -39,7 +43,10 @@ def run(args):
         check_free(args.output, args.overwrite, [args.model, args.pool, *args.test])
     model = load_model(args.model, calibrated=not args.pool)
     basis = basis_for(model, args.basis)
-    recipe = _recipe(args.recipe, model)
+    check_basis_fits(model, basis)
+    recipe = recipe_named(args.recipe) if args.recipe else trained_recipe(model)
+    if recipe.pool_fraction == 0:
+        raise ConfigError(f"Recipe {recipe.name} takes no bases of a pool: name another with --recipe.")
     if args.pool:
         model = _calibrate(args, folder, model, basis, recipe)
     if args.test:
@@ -47,7 +54,7 @@ def run(args):
 
         if model.calibration is None:
             raise ConfigError(f"The model {model.name} has no calibration to test: give --pool FILE, which makes it.")
-        streams = {Path(path).stem: _stream(args, path, basis, recipe, args.seed + 1) for path in args.test}
+        streams = {title: _stream(args, path, basis, recipe, args.seed + 1) for title, path in pools.items()}
         with whole_folder(args.output, args.overwrite) as part:
             print(coverage_folder(model, streams, args.number, part))
     return 0
@@ -83,18 +90,17 @@ def _whose(path, model):
     return "of the same seed as those of the training" if same else "not those of the training"
 
 
-def _recipe(name, model):
-    """The recipe of that name or file, else the one in the model's card."""
-    from ..config import from_dict
+def _titles(paths):
+    """A title for each pool's file, pool -> path: its name, after its folder's where names come again."""
     from ..errors import ConfigError
-    from ..synth.priors import Recipe, recipe_named
 
-    if name:
-        return recipe_named(name)
-    training = model.card.get("training")
-    if not isinstance(training, dict) or not isinstance(training.get("recipe"), dict):
-        raise ConfigError(f"The card of {model.name} has no recipe: name one with --recipe.")
-    return from_dict(Recipe, training["recipe"], f"the recipe in the card of {model.name}")
+    names = [Path(path).stem for path in paths]
+    full = [Path(path).resolve() for path in paths]
+    titles = [f"{path.parent.name}/{name}" if names.count(name) > 1 else name for path, name in zip(full, names)]
+    twice = [title for title in titles if titles.count(title) > 1]
+    if twice:
+        raise ConfigError(f"--test names {twice[0]} twice: give every pool once, in a folder of its own name.")
+    return dict(zip(titles, paths, strict=True))
 
 
 def _stream(args, path, basis, recipe, seed):

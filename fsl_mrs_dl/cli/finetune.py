@@ -20,20 +20,18 @@ def adapt(args, plan, pool, hardware):
     Raises:
         FslMrsDlError: model, basis set, scans and contents do not belong together.
     """
-    from ..config import from_dict, to_dict
+    from ..config import to_dict
     from ..fit.predict import check_basis_fits
     from ..fit.quantify import basis_for
+    from ..model.card import trained_recipe
     from ..model.checkpoint import load_model
-    from ..synth.priors import Recipe, recipe_named
+    from ..synth.priors import recipe_named
     from ..train.finetune import check_teachable, finetune
 
     model = load_model(args.finetune)
     basis = basis_for(model, args.basis)
     check_basis_fits(model, basis)
-    recipe = recipe_named(args.recipe) if args.recipe else None
-    if recipe is None:
-        trained = model.card.get("training", {}).get("recipe", {})
-        recipe = from_dict(Recipe, trained, f"the recipe in the card of {args.finetune} (or give --recipe)")
+    recipe = recipe_named(args.recipe) if args.recipe else trained_recipe(model)
     real = _real_scans(args, model, basis)
     check_teachable(model, real)
     settings = {

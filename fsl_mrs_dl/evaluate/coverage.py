@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..errors import ConfigError
 from ..model.calibration import CELLS, LEVELS, open_errors
 from ..train.validate import simulated_estimates
 
@@ -74,9 +75,14 @@ def coverage_folder(model, streams, number, folder):
 
     Returns:
         The tables in coverage.md, as text.
+
+    Raises:
+        ConfigError: the calibration knows the errors of no metabolite.
     """
     import pandas
 
+    if not any(model.calibration.factors68):
+        raise ConfigError(f"The calibration of {model.name} has intervals of no metabolite: there is nothing to test.")
     tables = {}
     for title, stream in streams.items():
         batches = range(-(-number // stream.batch))

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
+from ..basis.basis_files import MAX_METABOLITES
 from ..config import from_dict, read_json
 from ..errors import ConfigError, ModelError
 
@@ -88,6 +89,8 @@ class Calibration:
 
     def __post_init__(self):
         count = len(self.metabolites)
+        if not 1 <= count <= MAX_METABOLITES:
+            raise ConfigError(f"metabolites must be 1 to {MAX_METABOLITES} names, not {count}.")
         for name in ("factors68", "factors95"):
             rows = getattr(self, name)
             if len(rows) != count:

@@ -6,8 +6,7 @@ from importlib import metadata
 
 import numpy as np
 
-from ..errors import ModelError
-
+from ..errors import ConfigError, ModelError
 
 PARTS = ("training", "adapted_to", "basis", "versions", "errors", "bounds")
 """Parts of a card that hold facts by their names."""
@@ -58,6 +57,24 @@ def check_card(card, where):
             wrong.append(name)
     if wrong:
         raise ModelError(f"{where}: its part {wrong[0]} is not that of a model card; copy the model folder anew.")
+
+
+def trained_recipe(model):
+    """Recipe of the scans that a model was trained on, from its card.
+
+    Args:
+        model: TrainedModel.
+
+    Raises:
+        ConfigError: the card has none.
+    """
+    from ..config import from_dict
+    from ..synth.priors import Recipe
+
+    recipe = model.card.get("training", {}).get("recipe")
+    if not isinstance(recipe, dict):
+        raise ConfigError(f"The card of {model.name} has no recipe: name one with --recipe.")
+    return from_dict(Recipe, recipe, f"the recipe in the card of {model.name} (or give --recipe)")
 
 
 def adapted_scans(card):
