@@ -1,17 +1,19 @@
 """The hybrid network: adjusted bases against the scans' own grid, least squares against scipy, exact concentrations."""
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from scipy.optimize import nnls
 
 from fsl_mrs_dl.axes import fid_to_spectrum
-from fsl_mrs_dl.errors import ConfigError
+from fsl_mrs_dl.errors import ConfigError, ModelError
 from fsl_mrs_dl.model.adjusted import BandGrid, line_shape, modulation, non_negative
 from fsl_mrs_dl.model.checkpoint import load_model, save_model
-from fsl_mrs_dl.model.hybrid import HybridConfig
+from fsl_mrs_dl.model.hybrid import Hybrid, HybridConfig
 from fsl_mrs_dl.model.inputs import network_input
 from fsl_mrs_dl.model.output import to_largest
 from fsl_mrs_dl.synth.dataset import Stream
@@ -103,6 +105,26 @@ def test_it_brings_its_basis_along(model, tmp_path):
     channels = torch.randn(2, 4, model.config.input.bins)
     with torch.no_grad():
         torch.testing.assert_close(loaded.network(channels).fractions, model.network(channels).fractions)
+
+
+@pytest.mark.parametrize(
+    "change", [("line_scale", 1e4), ("times", -1.0), ("basis", 50.0), ("nuisance", 1e3), ("nuisance_energy", -1.0)]
+)
+def test_buffers_that_no_basis_set_makes_are_refused(model, tmp_path, change):
+    """They are numbers like any others in a stranger's file, but would give results that mean nothing."""
+    save_model(model, tmp_path / "saved")
+    weights = load_file(tmp_path / "saved" / "weights.safetensors")
+    name, factor = change
+    save_file({**weights, name: weights[name] * factor}, tmp_path / "saved" / "weights.safetensors")
+    with pytest.raises(ModelError, match="not of the model's configuration"):
+        load_model(tmp_path / "saved", calibrated=False)
+
+
+def test_a_band_of_a_few_points_is_refused(model, tiny_basis):
+    grid = dataclasses.replace(model.config.input, ppm=(2.0, 2.1))
+    small = Hybrid(SMALL, grid.channels, grid.bins, len(tiny_basis.names))
+    with pytest.raises(ConfigError, match="about 64 points"):
+        small.take_basis(torch.as_tensor(tiny_basis.fids), dataclasses.replace(model.config, input=grid))
 
 
 def test_impossible_sizes_are_refused():

@@ -200,6 +200,11 @@ def load_model(name_or_folder, calibrated=True):
         raise ModelError(f"{folder}/config.json: this network cannot be built here ({reason}).") from exc
     weights_file = folder / "weights.safetensors"
     _load_weights(network, weights_file)
+    if hasattr(network, "check_taken"):
+        try:
+            network.check_taken(config)
+        except ConfigError as exc:
+            raise ModelError(f"{weights_file}: {exc} Copy the model folder anew.") from exc
     card = read_json(folder / "card.json", "a model card", ModelError)
     check_card(card, f"{folder}/card.json")
     digest = _digest(weights_file)

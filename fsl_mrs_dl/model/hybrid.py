@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from ..errors import ConfigError
-from .adjusted import EDDY_S, KERNEL_HZ, BandGrid, line_shape, modulation, non_negative, nuisance_space
+from .adjusted import EARLIER, EDDY_S, KERNEL_HZ, BandGrid, line_shape, modulation, non_negative, nuisance_space
 from .layers import Choice, Span, check_number
 from .output import Output, Quantifier, check_layers, quantification_loss, to_largest
 
@@ -138,10 +138,12 @@ class Hybrid(nn.Module):
         Args:
             fids: (condition, metabolite, point) complex tensor on the time grid of the input.
             config: ModelConfig.
+
+        Raises:
+            ConfigError: the input is not one for this network.
         """
         grid = config.input
-        if grid.resample_bins:
-            raise ConfigError("The hybrid network needs the points of the scans' own grid: leave input_bins out.")
+        self._check_input(grid)
         short = self.grid.shorten(fids.to(torch.complex64), grid.band[0])
         short = short / self.grid.spectra(short).abs().amax()
         space = nuisance_space(grid.centre_hz, grid.points, grid.dwell_s, grid.band[0], self.grid.bins, NUISANCE)
@@ -150,6 +152,39 @@ class Hybrid(nn.Module):
         self.nuisance.copy_(torch.view_as_real(space[0]))
         self.nuisance_energy.copy_(space[1])
         self.line_scale.copy_(torch.tensor([config.line.centre, config.line.half_range]))
+
+    def _check_input(self, grid):
+        """Refuse an InputConfig that the short grid cannot hold."""
+        if grid.resample_bins:
+            raise ConfigError("The hybrid network needs the points of the scans' own grid: leave input_bins out.")
+        if self.grid.wide < EARLIER:
+            raise ConfigError(
+                f"The hybrid network needs about {EARLIER} points of the spectrum, not {self.grid.bins}: widen ppm, or "
+                "take another network."
+            )
+
+    def check_taken(self, config):
+        """Refuse buffers that `take_basis` cannot have made, as a stranger's weights may hold.
+
+        Args:
+            config: ModelConfig.
+
+        Raises:
+            ConfigError: they belong to another time grid or scale, or hold values that are out of range.
+        """
+        grid = config.input
+        self._check_input(grid)
+        expected = (
+            (self.times, self.grid.times(grid.points * grid.dwell_s)),
+            (self.line_scale, torch.tensor([config.line.centre, config.line.half_range])),
+        )
+        same = all(torch.allclose(found, right, rtol=1e-4, atol=1e-6) for found, right in expected)
+        # The highest point of the basis set's spectra is 1, and directions are of unit length.
+        highest = self.grid.spectra(torch.view_as_complex(self.basis)).abs().amax()
+        energy = self.nuisance_energy
+        bounded = self.nuisance.abs().max() < 1.1 and 0 <= energy.min() and energy.max() < 1.1
+        if not (same and bounded and 0.9 < highest < 1.1):
+            raise ConfigError("The weights hold a basis set, times or scales that are not of the model's configuration.")
 
     def forward(self, channels):
         """(batch, channel, bin) to Output; its clean spectra are the adjusted basis times the concentrations."""
