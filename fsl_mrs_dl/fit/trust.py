@@ -37,8 +37,8 @@ CAUTION_RANGE, OUT_RANGE = 1.1, 1.5
 """Of a model without thresholds: estimates relative to the edge of the training range."""
 
 WORDS = {
-    "shift": "the lines stand {value:.2f} times as far from their place as in any training scan",
-    "phase": "the phase is {value:.2f} times as large as in any training scan",
+    "shift": "the shift left after referencing is {value:.2f} times the largest in training, more than in good scans",
+    "phase": "the phase left after alignment is {value:.2f} times the largest in training, more than in good scans",
     "width": "the lines are {value:.2f} times as wide as the widest in training",
     "noise": "the noise is {value:.3f} of the FID's first point, more than in training",
     "signal": "the noise is {value:.2f} of the highest peak",
