@@ -122,7 +122,7 @@ def _none_fits(basis, folders, ignored):
         )
     return (
         f"No model was trained with this basis set of {', '.join(basis.names)}, fingerprint "
-        f"{basis.fingerprint()[:12]}.{known} Train one on the basis set that FSL-MRS was given, with "
-        f"'fsl_mrs_dl train --basis BASIS --output MODEL', and fit with --algo dl:MODEL, or name its folder in "
-        f"{VARIABLE}."
+        f"{basis.fingerprint()[:12]}.{known} Train one on the basis set of the fit, with "
+        f"'fsl_mrs_dl train --basis BASIS --output MODEL', and fit with --algo dl:MODEL (in fsl_mrs_dl fit: --model "
+        f"MODEL), or name its folder in {VARIABLE}."
     )
