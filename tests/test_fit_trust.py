@@ -149,6 +149,7 @@ def test_score_grows_with_every_check():
         higher[0, check] += 0.5
         assert joined(higher)[0] > joined(scores)[0]
     assert joined(np.full((1, 3), 1e9))[0] == 99
+    assert joined(np.array([[0.0, np.nan]]))[0] == 99
 
 
 def test_area_under_the_curve():
@@ -157,10 +158,15 @@ def test_area_under_the_curve():
 
 
 def test_without_thresholds_only_ranges_are_checked(tiny_model, tiny_basis):
-    (fine,) = assess_many(tiny_model, tiny_basis, look(tiny_model, scans_of(tiny_basis, 1, 4, noise_sigma=(0.005, 0.006))), 2000.0)
-    assert fine.level == "in range" and "evaluate --trust" in fine.note
+    calm = scans_of(tiny_basis, 1, 4, noise_sigma=(0.005, 0.006))
+    (fine,) = assess_many(tiny_model, tiny_basis, look(tiny_model, calm), 2000.0)
+    assert fine.level == "not checked" and "evaluate --trust" in fine.note
     (bad,) = assess_many(tiny_model, tiny_basis, look(tiny_model, noise_of(1, 2)), 2000.0)
     assert bad.level == "out of range" and bad.reasons
+    for recipe in (None, 1, {"noise_sigma": 5}, {"noise_sigma": ["a", "b"]}, {"noise_sigma": [0.1]}):
+        stranger = dataclasses.replace(tiny_model, card={"training": {"recipe": recipe}})
+        (found,) = assess_many(stranger, tiny_basis, look(tiny_model, calm), 2000.0)
+        assert found.level == "in range"
 
 
 def test_thresholds_are_kept_whole_and_of_these_weights(model, tiny_basis, tmp_path):
@@ -172,6 +178,9 @@ def test_thresholds_are_kept_whole_and_of_these_weights(model, tiny_basis, tmp_p
     broken = dict(to_dict(stored), caution=-1.0)
     with pytest.raises(ModelError, match="evaluate --trust"):
         thresholds_of(dataclasses.replace(trained, trust=broken))
+    for scales in (stored.scales[:-1] + stored.scales[:1], (stored.scales[1], *stored.scales[1:])):
+        with pytest.raises(ConfigError, match="pattern last"):
+            dataclasses.replace(stored, scales=scales)
     with pytest.raises(ConfigError, match="ascend"):
         CheckScale("noise", 2.0, 1.0)
     with pytest.raises(ModelError, match="checks"):

@@ -19,6 +19,9 @@ from .trust_checks import measure
 
 LEVELS = ("in range", "caution", "out of range")
 
+NOT_CHECKED = "not checked"
+"""Level of a scan within the ranges of a model that has no thresholds: nobody knows."""
+
 NORM = 4
 """Exponent by which the scores of the checks are joined."""
 
@@ -95,6 +98,8 @@ class Thresholds:
 
     def __post_init__(self):
         count = len(self.scales) - 1
+        if len(set(self.names)) != count or self.scales[-1].name != "pattern" or not set(self.names) < set(WORDS):
+            raise ConfigError("Trust thresholds need a scale for different known checks, pattern last: make them anew.")
         terms = 1 + count + count * (count + 1) // 2
         if count < 1 or not (len(self.centre) == len(self.spread) == count and len(self.weights) == terms):
             raise ConfigError("Trust thresholds lack a centre, a spread or a weight of a check: make them anew.")
@@ -143,8 +148,8 @@ def regressors(logs, centre, spread):
 
 
 def joined(scores):
-    """Score (scan,) of scans from those of their checks (scan, check)."""
-    return np.minimum((np.minimum(scores, 1e3) ** NORM).sum(1) ** (1 / NORM), MOST_SCORE)
+    """Score (scan,) of scans from those of their checks (scan, check); what is not a number counts as very large."""
+    return np.minimum((np.clip(np.nan_to_num(scores, nan=1e3), 0, 1e3) ** NORM).sum(1) ** (1 / NORM), MOST_SCORE)
 
 
 @dataclass(frozen=True)
@@ -152,9 +157,9 @@ class Trust:
     """What is thought of one scan.
 
     Attributes:
-        level: one of `LEVELS`.
+        level: one of `LEVELS`, or `NOT_CHECKED`.
         score: the higher, the less the scan is like those that the model is for.
-        reasons: why the level is what it is, in words; none for "in range".
+        reasons: why the level is what it is, in words; none for "in range" and "not checked".
         checks: check -> value.
         note: what the judgement lacks, empty where nothing.
     """
@@ -231,11 +236,11 @@ def _judged(thresholds, checks, scores, total):
 
 def _by_range(model, checks):
     """Trust of a scan by the ranges of the training alone."""
-    recipe = (model.card.get("training") or {}).get("recipe")
-    noise = recipe.get("noise_sigma") if isinstance(recipe, dict) else None
     away = {name: checks[name] for name in ("width", "shift", "phase")}
-    if noise and noise[1] > 0:
-        away["noise"] = checks["noise"] / (math.sqrt(2) * noise[1])
+    noise = _most_noise(model.card)
+    if noise > 0:
+        away["noise"] = checks["noise"] / (math.sqrt(2) * noise)
+    away = {name: MOST_SCORE if math.isnan(value) else value for name, value in away.items()}
     worst = max(away.values())
     level = int(worst > CAUTION_RANGE) + int(worst > OUT_RANGE)
     reasons = tuple(WORDS[name].format(value=checks[name]) for name, value in away.items() if value > CAUTION_RANGE)
@@ -243,4 +248,12 @@ def _by_range(model, checks):
         "The model has no thresholds for the trust flag: only the ranges of its training are checked "
         "(fsl_mrs_dl evaluate --trust makes thresholds)."
     )
-    return Trust(LEVELS[level], float(min(worst, MOST_SCORE)), reasons, checks, note)
+    return Trust(LEVELS[level] if level else NOT_CHECKED, float(min(worst, MOST_SCORE)), reasons, checks, note)
+
+
+def _most_noise(card):
+    """Strongest noise in training by a model card, which may be a stranger's; 0 where it says none."""
+    recipe = card.get("training", {}).get("recipe")
+    noise = recipe.get("noise_sigma") if isinstance(recipe, dict) else None
+    pair = isinstance(noise, (list, tuple)) and len(noise) == 2 and all(isinstance(one, (int, float)) for one in noise)
+    return noise[1] if pair else 0.0

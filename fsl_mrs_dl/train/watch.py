@@ -30,7 +30,7 @@ class Progress(lightning.Callback):
             return
         plan = trainee.plan
         if plan.time_s:
-            form = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s{postfix}"
+            form = "{desc}{percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s{postfix}"
             self.bar = tqdm(total=plan.time_s, initial=trainee.elapsed_s, bar_format=form)
         else:
             total = plan.parts * trainee.steps_per_epoch
