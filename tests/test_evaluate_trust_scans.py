@@ -1,11 +1,15 @@
 """Spoilt scans for the trust flag: every kind is there and is what it says."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+
 from fsl_mrs_dl import axes
 from fsl_mrs_dl.basis.basis_set import read_basis, shipped_basis
-from fsl_mrs_dl.errors import BasisError
+from fsl_mrs_dl.errors import BasisError, ModelError
 from fsl_mrs_dl.evaluate import trust_scans as module
+from fsl_mrs_dl.evaluate.trust_table import check_kind
 
 from .conftest import make_basis
 
@@ -36,6 +40,16 @@ def test_kinds_are_what_they_say(scans):
     # Editing takes the singlet of NAA away: where it is larger in the second spectrum, they are swapped.
     naa = np.abs(axes.fid_to_spectrum(swapped.astype(complex)))[..., (ppm > 1.9) & (ppm < 2.1)].max(-1)
     assert (naa[:, 1] > naa[:, 0]).mean() >= 0.5
+
+
+def test_only_models_that_the_scans_are_for_get_thresholds():
+    edited = read_basis(shipped_basis())
+    for folder in ("", "off", "diff"):
+        check_kind(read_basis(shipped_basis() / folder), edited)
+    other = dataclasses.replace(edited, centre_hz=297.2e6)
+    for basis in (make_basis(), make_basis(conditions=("single",)), other, read_basis(shipped_basis() / "on")):
+        with pytest.raises(ModelError, match="leave it without"):
+            check_kind(basis, edited)
 
 
 def test_a_single_spectrum_cannot_make_them():

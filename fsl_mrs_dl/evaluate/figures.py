@@ -81,8 +81,9 @@ def legend(figure, entries, columns=None, **options):
     ]
     place = (0.02 / figure.get_figwidth(), 1 - 0.3 / figure.get_figheight())
     figure.legend(
-        handles=handles, ncols=columns or len(handles), loc="upper left", bbox_to_anchor=place, frameon=False, fontsize=8.5
-    )
+        handles=handles, ncols=columns or len(handles), loc="upper left", bbox_to_anchor=place, frameon=False,
+        fontsize=8.5,
+    )  # fmt: skip
 
 
 def limits(values, margin=0.06):

@@ -104,11 +104,13 @@ class KnownModel:
         moved = theta.copy()
 
         def residual(values):
+            """Rows of model less data, and of the prior, at values (free,) of the terms."""
             moved[free] = values
             model = axes.spectrum_points(self.fids(contents, moved), self.band)
             return np.concatenate([self._rows(model - self.data, columns), (values - centre) / spread])
 
         def jacobian(values):
+            """Derivatives (row, free) of these rows."""
             moved[free] = values
             slopes = self._slopes(self._signals(contents, moved), free)
             return np.concatenate([self._rows(slopes, columns).T, np.diag(1 / spread)])

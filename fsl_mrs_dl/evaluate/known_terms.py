@@ -78,6 +78,7 @@ def make_terms(conditions, signals, t, plain_hz):
     rows = []
 
     def add(ingredient, factor, shape, spread, where=(slice(None), slice(None)), start=0.0):
+        """One more term, for the conditions and multiplets of `where`."""
         mask = np.zeros((conditions, signals))
         mask[where] = 1
         rows.append((ingredient, shape, factor, mask, spread, start))

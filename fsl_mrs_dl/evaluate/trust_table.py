@@ -9,10 +9,10 @@ from scipy.stats import rankdata
 
 from ..basis.basis_set import SUBFOLDERS
 from ..config import to_dict
-from ..errors import OutputError
+from ..errors import ModelError, OutputError
 from ..fit.align import Aligner
 from ..fit.predict import look
-from ..fit.scan import Scan
+from ..fit.scan import MAX_FIELD_DIFFERENCE, Scan
 from ..fit.trust import CheckScale, Thresholds, joined, logarithms, regressors
 from ..fit.trust_checks import measure
 from ..model.checkpoint import TRUST_FILE, model_folder
@@ -27,6 +27,28 @@ flags."""
 RIDGE = 3.0
 STEPS = 30
 AT_ONCE = 200
+
+
+def check_kind(basis, edited):
+    """Refuse a model for which there are no scans that thresholds could be made from.
+
+    Args:
+        basis: BasisSet of the model.
+        edited: BasisSet that the scans are simulated with.
+
+    Raises:
+        ModelError: it is of other metabolites or another field strength, or of a spectrum that is neither edit-off nor
+            the difference.
+    """
+    ratio = basis.centre_hz / edited.centre_hz
+    folder = basis.folders[0] if basis.folders else None
+    known = len(basis.conditions) == 2 or (folder is not None and folder.name in ("off", "diff"))
+    if set(basis.names) != set(edited.names) or abs(ratio - 1) > MAX_FIELD_DIFFERENCE or not known:
+        raise ModelError(
+            f"Thresholds are made from simulated scans of {', '.join(edited.names)} at {edited.centre_hz / 1e6:.0f} MHz, "
+            "for both edited spectra, edit-off (folder off) or the difference (folder diff); the basis set of this "
+            "model is for others: leave it without."
+        )
 
 
 def scans_for(basis, scans):

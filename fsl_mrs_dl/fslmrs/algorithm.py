@@ -19,6 +19,7 @@ def with_dl(fit_FSLModel):
 
     @functools.wraps(fit_FSLModel)
     def fit(*args, **kwargs):
+        """Fit with a network where the method is dl, else as FSL-MRS does."""
         method = kwargs.get("method", args[1] if len(args) > 1 else None)
         if not is_dl(method):
             return fit_FSLModel(*args, **kwargs)
@@ -36,6 +37,7 @@ def with_dl_summary(svs_methods_summary):
 
     @functools.wraps(svs_methods_summary)
     def summary(res):
+        """FSL-MRS's text, with that on the network behind it for results of one."""
         text = svs_methods_summary(res)
         if res.method != "dl":
             return text
@@ -57,6 +59,7 @@ def with_usable_voxels(MRSI):
 
     @functools.wraps(mean)
     def mrs_from_average(self):
+        """Mean over the mask, without voxels that have no signal where the command fits with dl."""
         if asked_for_dl(sys.argv):
             leave_out_empty(self)
         return mean(self)

@@ -184,7 +184,7 @@ class Hybrid(nn.Module):
         energy = self.nuisance_energy
         bounded = self.nuisance.abs().max() < 1.1 and 0 <= energy.min() and energy.max() < 1.1
         if not (same and bounded and 0.9 < highest < 1.1):
-            raise ConfigError("The weights hold a basis set, times or scales that are not of the model's configuration.")
+            raise ConfigError("The weights hold a basis set, times or scales not of the model's configuration.")
 
     def forward(self, channels):
         """(batch, channel, bin) to Output; its clean spectra are the adjusted basis times the concentrations."""
