@@ -5,11 +5,12 @@ import pytest
 
 from fsl_mrs_dl.errors import ConfigError, DataError
 from fsl_mrs_dl.evaluate.cases import read_cases
-from fsl_mrs_dl.synth.priors import PHANTOM
 
 from .test_cli_fit import write_scan
 from .test_fit_quantify import fids_of
 from .test_synth_store import write
+
+from .conftest import PHANTOM
 
 
 @pytest.fixture
@@ -29,6 +30,14 @@ def test_a_folder_with_columns_of_other_kinds(folder):
     assert [case.truth for case in cases] == [{"Cr": 8.0, "NAA": 12.0}, {"Cr": 4.0, "NAA": 6.0}]
     assert all(case.scan.edited for case in cases)
     assert [case.truth for case in read_cases([folder], ("GABA", "NAA"))] == [{"NAA": 12.0}, {"NAA": 6.0}]
+
+
+def test_scans_without_a_series_are_never_those_of_every_series(folder):
+    """The tables of a study call all scans together "all"."""
+    (folder / "truth.csv").write_text("id,series,Cr\na,all,8\nb,,4\n")
+    assert {case.series for case in read_cases([folder])} == {folder.name}
+    (folder / "truth.csv").write_text("id,Cr\na,8\nb,4\n")
+    assert {case.series for case in read_cases([folder])} == {folder.name}
 
 
 def test_a_file_of_generated_scans(tiny_basis, folder, tmp_path):

@@ -38,7 +38,8 @@ def read_cases(paths, names=None, number=None):
 
     Args:
         paths: folders with truth.csv (columns id, series and one a metabolite; others are passed over) and, for each
-            id, id.nii.gz or id.nii; or HDF5 files of fsl_mrs_dl generate.
+            id, id.nii.gz or id.nii (a scan without a series, or in one called all, is of the folder's name); or HDF5
+            files of fsl_mrs_dl generate.
         names: metabolites wanted, each of which a truth.csv may lack; those of the table of spin systems where None.
         number: the most scans taken from an HDF5 file, from its first; all where None.
 
@@ -79,7 +80,9 @@ def _folder(folder, names, _):
         raise DataError(f"{folder}/truth.csv: a content is empty, negative or not a number; give every one in mM.")
     if table["id"].isna().any():
         raise DataError(f"{folder}/truth.csv: a row has no id; name its scan.")
-    series = table["series"].fillna("all") if "series" in table.columns else ["all"] * len(table)
+    # "all" is what the tables of a study call every scan together.
+    own = folder.resolve().name
+    series = table["series"].replace("all", own).fillna(own) if "series" in table.columns else [own] * len(table)
     for one, group, contents in zip(table["id"], series, truth, strict=True):
         scan = read_scan(_scan_path(folder, one))
         yield Case(one, group, scan, dict(zip(there, contents.tolist(), strict=True)))
