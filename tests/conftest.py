@@ -13,9 +13,11 @@ import torch
 
 from fsl_mrs_dl import axes
 from fsl_mrs_dl.basis.basis_set import BasisSet
+from fsl_mrs_dl.synth.priors import RECIPES
 
 torch.set_num_threads(1)
 
+PHANTOM = RECIPES["phantom"]
 CENTRE_HZ = 123.2e6
 LINES_PPM = {"Cr": (3.03, 3.91), "GABA": (1.89, 2.28, 3.01), "NAA": (2.01, 2.6)}
 """A made-up basis set: every metabolite a few lines; edit-on loses NAA's singlet and inverts a part of GABA."""
@@ -66,14 +68,13 @@ def tiny_basis():
 def tiny_model(tiny_basis):
     """A small YAE trained for a few seconds on the tiny basis set."""
     from fsl_mrs_dl.model.yae import YaeConfig
-    from fsl_mrs_dl.synth.priors import RECIPES
     from fsl_mrs_dl.train.loop import Hardware, train
     from fsl_mrs_dl.train.plan import TrainConfig
 
     plan = TrainConfig(number=40_000, batch=128, epochs=3, learning_rate=2e-3, held_out=1000)
     options = YaeConfig(encoder=(128, 64), decoder=(64,), quantifier=64)
     # Less water and no lines at the basis set's own width: a few seconds teach it enough for known answers.
-    recipe = dataclasses.replace(RECIPES["phantom"], water=(0.0, 0.5), lorentz_hz=(1.5, 9.0))
+    recipe = dataclasses.replace(PHANTOM, water=(0.0, 0.5), lorentz_hz=(1.5, 9.0))
     return train("yae", tiny_basis, recipe, plan, options, hardware=Hardware("cpu"), progress=False)
 
 

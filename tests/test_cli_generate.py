@@ -15,8 +15,10 @@ from fsl_mrs_dl.synth.benchmark import benchmark_text, step_shares
 from fsl_mrs_dl.synth.dataset import Stream
 from fsl_mrs_dl.synth.noise_fit import Marginal, NoiseFit, save_fits
 from fsl_mrs_dl.synth.preview import first_scans
-from fsl_mrs_dl.synth.priors import PHANTOM, PUBLISHED, RECIPES
+from fsl_mrs_dl.synth.priors import PUBLISHED, RECIPES
 from fsl_mrs_dl.synth.store import StoredScans
+
+from .conftest import PHANTOM
 
 
 @pytest.fixture

@@ -8,7 +8,9 @@ import torch
 
 from fsl_mrs_dl.errors import BasisError, ConfigError
 from fsl_mrs_dl.synth.dataset import Stream
-from fsl_mrs_dl.synth.priors import PHANTOM, PUBLISHED, RECIPES
+from fsl_mrs_dl.synth.priors import PUBLISHED, RECIPES
+
+from .conftest import PHANTOM
 
 
 @dataclass

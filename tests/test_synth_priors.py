@@ -9,7 +9,9 @@ import torch
 
 from fsl_mrs_dl.errors import ConfigError
 from fsl_mrs_dl.synth.draws import draw
-from fsl_mrs_dl.synth.priors import COUNT_OF, MOST, PHANTOM, PUBLISHED, RECIPE_FOLDER, RECIPES, Recipe, recipe_named
+from fsl_mrs_dl.synth.priors import COUNT_OF, MOST, PUBLISHED, RECIPE_FOLDER, RECIPES, Recipe, recipe_named
+
+from .conftest import PHANTOM
 
 SIZES = dict(batch=64, metabolites=3, conditions=2)
 

@@ -10,8 +10,10 @@ from fsl_mrs_dl import axes
 from fsl_mrs_dl.synth.artefacts import truncated
 from fsl_mrs_dl.synth.draws import draw
 from fsl_mrs_dl.synth.exponentials import exponential, exponential_sum
-from fsl_mrs_dl.synth.priors import MOST, PHANTOM, RECIPES, Recipe
+from fsl_mrs_dl.synth.priors import MOST, RECIPES, Recipe
 from fsl_mrs_dl.synth.signal import PIVOT_PPM, nuisance_signal, synthesise
+
+from .conftest import PHANTOM
 
 DWELL_S = 5e-4
 CENTRE_HZ = 123.2e6

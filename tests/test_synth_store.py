@@ -15,10 +15,12 @@ from fsl_mrs_dl.basis.basis_set import write_basis
 from fsl_mrs_dl.errors import ConfigError, DataError, OutputError
 from fsl_mrs_dl.synth import store
 from fsl_mrs_dl.synth.dataset import Stream
-from fsl_mrs_dl.synth.priors import PHANTOM, RECIPES
+from fsl_mrs_dl.synth.priors import RECIPES
 from fsl_mrs_dl.synth.store import Contents, StoredScans, write_scans
 
 from .test_synth_dataset import pool_of
+
+from .conftest import PHANTOM
 
 
 def write(basis, path, recipe=PHANTOM, number=40, seed=3, batch=8, pool=None, progress=None):

@@ -7,11 +7,13 @@ import torch
 
 from fsl_mrs_dl.errors import ConfigError, ModelError
 from fsl_mrs_dl.model.yae import Yae, YaeConfig
-from fsl_mrs_dl.synth.priors import PHANTOM, PUBLISHED
+from fsl_mrs_dl.synth.priors import PUBLISHED
 from fsl_mrs_dl.train.feed import FreshFeed, KeptFeed, Source
 from fsl_mrs_dl.train.loop import Hardware, as_narrow, line_scale, model_config, train
 from fsl_mrs_dl.train.plan import TrainConfig
 from fsl_mrs_dl.train.work_folder import WorkFolder
+
+from .conftest import PHANTOM
 
 CPU = torch.device("cpu")
 SMALL = YaeConfig(encoder=(32,), decoder=(32,), quantifier=32)

@@ -291,6 +291,3 @@ RECIPES = _shipped()
 
 PUBLISHED = RECIPES["published"]
 """The published training conditions: lines of 2 Hz, Gaussian noise of up to 0.03 (arXiv 2602.20289)."""
-
-PHANTOM = RECIPES["phantom"]
-"""Solutions and gels on a scanner: everything but the metabolites' number varies."""
