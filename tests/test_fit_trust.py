@@ -187,6 +187,14 @@ def test_thresholds_are_kept_whole_and_of_these_weights(model, tiny_basis, tmp_p
         stored.scores({"noise": np.ones(1)})
 
 
+def test_a_copy_keeps_the_thresholds_and_other_weights_do_not(model, tmp_path):
+    trained, _ = model
+    save_model(trained, tmp_path / "copy")
+    assert thresholds_of(load_model(tmp_path / "copy")) == thresholds_of(trained)
+    save_model(dataclasses.replace(trained, trust={**trained.trust, "weights_sha256": "0" * 64}), tmp_path / "other")
+    assert load_model(tmp_path / "other").trust is None
+
+
 def test_shipped_models_have_thresholds_of_their_weights():
     for name in shipped_models():
         assert thresholds_of(load_model(name)) is not None, f"{name}: run fsl_mrs_dl evaluate --trust"

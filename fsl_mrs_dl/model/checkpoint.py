@@ -1,5 +1,5 @@
-"""A trained model is one folder: config.json, weights.safetensors, card.json, card.md and, where its errors are known,
-calibration.json. Nothing is unpickled.
+"""A trained model is one folder: config.json, weights.safetensors, card.json, card.md and, where they were made,
+calibration.json and trust.json. Nothing is unpickled.
 """
 
 import hashlib
@@ -134,6 +134,9 @@ def save_model(model, folder, overwrite=False, beside=()):
         save_file(weights, partial / "weights.safetensors")
         if model.calibration is not None:
             write_calibration(partial, model.calibration)
+        # Thresholds are of weights: they are kept where these are the same as before.
+        if model.trust and model.trust.get("weights_sha256") == _digest(partial / "weights.safetensors"):
+            (partial / TRUST_FILE).write_text(json.dumps(model.trust) + "\n", encoding="utf-8")
         (partial / "card.json").write_text(json.dumps(model.card, indent=1) + "\n", encoding="utf-8")
         (partial / "card.md").write_text(card_text(model.card), encoding="utf-8")
         for path in beside:
