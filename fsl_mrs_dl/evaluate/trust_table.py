@@ -45,8 +45,8 @@ def check_kind(basis, edited):
     known = len(basis.conditions) == 2 or (folder is not None and folder.name in ("off", "diff"))
     if set(basis.names) != set(edited.names) or abs(ratio - 1) > MAX_FIELD_DIFFERENCE or not known:
         raise ModelError(
-            f"Thresholds are made from simulated scans of {', '.join(edited.names)} at {edited.centre_hz / 1e6:.0f} MHz, "
-            "for both edited spectra, edit-off (folder off) or the difference (folder diff); the basis set of this "
+            f"Thresholds are made from simulated scans of {', '.join(edited.names)} at {edited.centre_hz / 1e6:.0f} "
+            "MHz, for both edited spectra, edit-off (folder off) or the difference (folder diff); the basis set of this "
             "model is for others: leave it without."
         )
 
