@@ -5,7 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from . import fit_host
+from . import fit_compare, fit_host
 
 
 def add_arguments(parser):
@@ -23,6 +23,7 @@ def add_arguments(parser):
     add("--combine", nargs="+", action="append", default=[], metavar="METAB", help="add up metabolites; repeatable")
     add("--ppmlim", nargs=2, type=float, default=(0.2, 4.2), metavar=("LOW", "HIGH"), help="range of the fit shown")
     add("--report", action="store_true", help="also write report.html")
+    add("--compare", choices=("newton",), help="also fit with FSL-MRS's Newton and show its values (with FSL-MRS)")
     add("--strict", action="store_true", help="scans whose trust flag is out of range fail (see docs/trust.md)")
     add("--overwrite", action="store_true", help="replace the output folder")
     add("--verbose", action="store_true", help="also print the notes of scans that went well")
@@ -58,16 +59,17 @@ def run(args):
     inputs = [*(args.data or ()), args.edit_on, args.edit_off, *args.h2o, *(args.basis or ()), args.model]
     check_free(Path(args.output), args.overwrite, inputs)
     host = fit_host.HostSteps(args)
+    compared = fit_compare.comparer(args.compare)
     options = {"internal_ref": args.internal_ref and tuple(args.internal_ref), "ppm_limits": tuple(args.ppmlim)}
     options["combine"] = [tuple(names) for names in args.combine]
     quantifier = Quantifier(_model(args), args.basis, **options)
     if pair or len(args.data) == 1:
         with whole_folder(args.output, args.overwrite) as folder:
-            _one(quantifier, host, args, folder)
+            _one(quantifier, host, compared, args, folder)
         print(f"Results are in {args.output}")
         _say_plugin()
         return 0
-    return _many(quantifier, host, args)
+    return _many(quantifier, host, compared, args)
 
 
 def _model(args):
@@ -93,6 +95,8 @@ def _imaging(args):
         raise ConfigError("--mask goes with one file of spectroscopic imaging: give --data SCAN --mask MASK.")
     if args.strict:
         raise ConfigError("--strict is for single spectra; of imaging only the mean is judged, in the report.")
+    if args.compare:
+        raise ConfigError("--compare is for single spectra; fsl_mrsi --algo Newton makes the maps to compare with.")
     if args.h2o:
         raise ConfigError("--h2o is for single spectra; water-scaled maps come from fsl_mrsi --algo dl --h2o.")
     if not args.ppmlim[0] < args.ppmlim[1]:
@@ -110,14 +114,14 @@ def _imaging(args):
     return 0
 
 
-def _one(quantifier, host, args, folder):
+def _one(quantifier, host, compared, args, folder):
     """Quantify the only scan into a folder that exists."""
     from ..fit.group import write_group
     from ..fit.scan import read_edited_pair
 
     path = args.data[0] if args.data else args.edit_off
     scan, water = host.read(path) if args.data else (read_edited_pair(args.edit_on, args.edit_off), None)
-    result = host.scale(_accepted(quantifier(scan), args), path, water)
+    result = compared(host.scale(_accepted(quantifier(scan), args), path, water))
     result.write(folder, args.report)
     write_group(folder / "group.csv", [result])
     _print(result, True)
@@ -135,7 +139,7 @@ def _accepted(result, args):
     return result
 
 
-def _many(quantifier, host, args):
+def _many(quantifier, host, compared, args):
     """Quantify scan after scan, each into its own folder, and go on when one fails."""
     from tqdm import tqdm
 
@@ -148,7 +152,7 @@ def _many(quantifier, host, args):
         for path, name in zip(tqdm(args.data, "scans", leave=False, delay=1), unique_names(args.data)):
             try:
                 scan, water = host.read(path)
-                result = host.scale(_accepted(quantifier(scan), args), path, water)
+                result = compared(host.scale(_accepted(quantifier(scan), args), path, water))
                 (folder / name).mkdir()
                 result.write(folder / name, args.report)
             except FslMrsDlError as exc:
@@ -187,6 +191,7 @@ def _print(result, with_notes):
     if result.water is not None:
         molarity = result.concentrations["molarity"]
         print("  in mM: " + "  ".join(f"{metabolite} {value:.2f}" for metabolite, value in molarity.items()))
+    fit_compare.print_values(result)
     for note in notes:
         if with_notes and note not in warnings:
             print(f"  {note}")

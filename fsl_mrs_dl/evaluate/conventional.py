@@ -8,7 +8,7 @@ from ..basis.basis_set import SINGLE, SUBFOLDERS, BasisSet
 from ..errors import DataError
 from ..fit.quantify import scan_for
 from ..fit.scan import check_field, require_edited
-from .methods import FAILURES, Method, spectrum_of, visible_names
+from .methods import FAILURES, Method, shown_names, spectrum_of
 
 PPM_RANGE = (1.8, 4.2)
 """What the conventional tools fit (ppm): all lines of the five metabolites and no unsuppressed water."""
@@ -55,13 +55,13 @@ class SpectraFit:
 
     def _one(self, scan, basis, spectrum, others):
         """Concentrations by one spectrum and, for what it does not show, those of another; or the exception."""
-        single = replace(basis, fids=basis.spectrum(spectrum)[None], conditions=SINGLE, folders=())
-        shown = visible_names(single)
-        hidden = [name for name in basis.names if name not in shown]
+        shown = basis.keep(shown_names(basis.names, basis.spectrum(spectrum)[None]))
+        single = replace(shown, fids=shown.spectrum(spectrum)[None], conditions=SINGLE, folders=())
+        hidden = [name for name in basis.names if name not in single.names]
         if hidden and isinstance(others, Exception):
             return DataError(f"{', '.join(hidden)} would be from edit-off, whose fit failed: {others}")
         try:
-            found = self.fit(scan.single(spectrum), single.keep(shown), SUBFOLDERS[spectrum])
+            found = self.fit(scan.single(spectrum), single, SUBFOLDERS[spectrum])
         except FAILURES as exc:
             return exc
         if not any(value > 0 for value in found.values()):

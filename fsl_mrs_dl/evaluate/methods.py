@@ -102,8 +102,13 @@ def spectrum_of(basis):
 
 def visible_names(basis):
     """Metabolites that the spectra of a basis set show: creatine is none of those of a difference."""
-    norms = np.linalg.norm(basis.fids, axis=(0, 2))
-    return tuple(name for name, norm in zip(basis.names, norms) if norm > VISIBLE * norms.max())
+    return shown_names(basis.names, basis.fids)
+
+
+def shown_names(names, fids):
+    """Metabolites of (condition, metabolite, point) basis spectra that are not all but empty."""
+    norms = np.linalg.norm(fids, axis=(0, 2))
+    return tuple(name for name, norm in zip(names, norms) if norm > VISIBLE * norms.max())
 
 
 def check_names(methods):

@@ -40,6 +40,7 @@ def write_report(path, result):
         columns=[_SHORT[key] for key in result.contents],
         rows=_rows(result),
         calibrated=result.uncertainty is not None,
+        comparison=result.comparison and _comparison(result),
         spectra=[
             {"title": TITLES[key], "svg": Markup(spectrum_svg(fit, TITLES[key])), "facts": _fit_facts(result, key)}
             for key, fit in result.fits.items()
@@ -112,6 +113,39 @@ def _rows(result):
             "groups": groups,
             "errors": _error_texts(*error) if error else (),
         }
+
+
+def _comparison(result):
+    """The table that shows another fit beside the network's: title, columns, rows and failures."""
+    found = result.comparison
+    names = {key: TITLES[key].split(" (")[0] for key in found.spectra}
+    rows = []
+    for index, (name, own) in enumerate(zip(result.names, result.concentration_columns()[0])):
+        sd = math.nan if result.uncertainty is None else result.uncertainty.sd[index]
+        error = "" if math.isnan(sd) else f" ± {sd:.3f}"
+        groups = []
+        for key in found.values:
+            value, bound = found.values[key].get(name, (math.nan, math.nan))
+            groups += ["–"] * 3 if math.isnan(value) else [f"{value:.3f}", _bound(value, bound), _signed(value - own)]
+        rows.append({"name": name, "network": f"{own:.3f}{error}", "groups": groups})
+    return {
+        "title": found.title,
+        "two": result.scan.edited,
+        "columns": ["Newton" if key == "single" else f"Newton, {names[key].lower()}" for key in found.values],
+        "rows": rows,
+        "failures": [(names[key], text) for key, text in found.failures.items()],
+    }
+
+
+def _signed(value):
+    """Text of a difference, with a minus as long as the plus."""
+    return f"{value:+.3f}".replace("-", "−")
+
+
+def _bound(value, bound):
+    """Text of a Cramer-Rao bound in percent of its value."""
+    percent = 100 * bound / value if value > 0 else math.inf
+    return f"{percent:.1f} %" if percent < _CRLB_SHOWN else "not determined"
 
 
 def _error_texts(sd, low68, high68, low95, high95):

@@ -66,6 +66,7 @@ class Result:
         combine: tuples of metabolites that these tables also add up.
         water: WaterScaling for absolute concentrations, None where there is none.
         trust: Trust, whether the scan is like those that the model is for; None where that was not judged.
+        comparison: Comparison with another fit of the scan; None where there is none.
     """
 
     scan: object
@@ -78,6 +79,7 @@ class Result:
     combine: tuple = ()
     water: object | None = None
     trust: object | None = None
+    comparison: object | None = None
 
     @property
     def names(self):
@@ -159,8 +161,8 @@ class Result:
         """Write the results, whole or not at all.
 
         Args:
-            folder: to make. It gets joint_concentrations.csv, report.html if wanted, and a folder as FSL-MRS
-                writes it for each of off and diff, or for single.
+            folder: to make. It gets joint_concentrations.csv, report.html if wanted, the table of a comparison if
+                there is one, and a folder as FSL-MRS writes it for each of off and diff, or for single.
             report: whether to write report.html.
             overwrite: whether an existing folder is replaced.
 
@@ -179,6 +181,8 @@ class Result:
         self._write_joint_table(folder / JOINT_TABLE)
         for key, content in self.contents.items():
             write_fsl_folder(folder / key, content)
+        if self.comparison is not None:
+            self.comparison.write(folder, self)
         if report:
             from .report import write_report
 

@@ -33,6 +33,10 @@ class NewtonFit:
 
         Concentrations are on the scale of the basis set. `spectrum` makes no difference to the fit.
         """
+        return self.with_bounds(scan, basis)[0]
+
+    def with_bounds(self, scan, basis):
+        """Concentrations as above, and {metabolite: their Cramer-Rao bound}: a standard deviation in the same unit."""
         from fsl_mrs.core import MRS
         from fsl_mrs.core.basis import Basis
         from fsl_mrs.utils.fitting import fit_FSLModel
@@ -42,8 +46,11 @@ class NewtonFit:
         mrs.processForFitting(ind_scaling=[])
         result = fit_FSLModel(mrs, method="Newton", ppmlim=self.ppm_range, baseline=BASELINE, model=MODEL)
         # The fit sees data and basis spectra each times a factor of its own.
-        values = result.getConc(scaling="raw") * mrs.basis_scaling / mrs.fid_scaling
-        return dict(zip(result.metabs, values.tolist(), strict=True))
+        factor = mrs.basis_scaling / mrs.fid_scaling
+        names = list(mrs.names)  # those of the result may have sums behind them
+        values = result.getConc(scaling="raw", metab=names).to_numpy() * factor
+        bounds = result.getUncertainties(type="raw", metab=names) * factor
+        return tuple(dict(zip(names, numbers.tolist(), strict=True)) for numbers in (values, bounds))
 
 
 def _header(basis):

@@ -4,6 +4,7 @@ The reference is the creatine (or another metabolite) of the edit-off spectrum, 
 scaling is passed on to the other spectra as one of amplitudes, see `fit.fsl_tables.WaterScaling`.
 """
 
+import importlib
 import json
 import math
 from dataclasses import dataclass, replace
@@ -79,13 +80,13 @@ class WaterOptions:
         }  # fmt: skip
 
 
-def require_host():
-    """Raise ConfigError unless FSL-MRS can be imported."""
+def require_host(option="--h2o", module="fsl_mrs.utils.quantify"):
+    """Raise ConfigError unless the module of FSL-MRS that an option needs can be imported."""
     try:
-        import fsl_mrs.utils.quantify  # noqa: F401
+        importlib.import_module(module)
     except ImportError as exc:
         raise ConfigError(
-            f"--h2o needs FSL-MRS, which cannot be imported ({exc}); install it ({INSTALL}) or leave out --h2o."
+            f"{option} needs FSL-MRS, which cannot be imported ({exc}); install it ({INSTALL}) or leave out {option}."
         ) from exc
 
 
