@@ -46,7 +46,7 @@ def check_kind(basis, edited):
     if set(basis.names) != set(edited.names) or abs(ratio - 1) > MAX_FIELD_DIFFERENCE or not known:
         raise ModelError(
             f"Thresholds are made from simulated scans of {', '.join(edited.names)} at {edited.centre_hz / 1e6:.0f} "
-            "MHz, for both edited spectra, edit-off (folder off) or the difference (folder diff); the basis set of this "
+            "MHz, for both edited spectra, edit-off (folder off) or the difference (folder diff); the basis of this "
             "model is for others: leave it without."
         )
 
