@@ -49,19 +49,19 @@ def run(args):
             f"{', '.join(unused)} would not be used: preprocessing here is of raw --data SCAN of one voxel; do it "
             "before, with fsl_mrs_proc, or leave the options away."
         )
+    if not args.ppmlim[0] < args.ppmlim[1]:
+        raise ConfigError(f"--ppmlim takes LOW and HIGH in ppm, not {args.ppmlim[0]:g} and {args.ppmlim[1]:g}.")
+    options = {"internal_ref": args.internal_ref and tuple(args.internal_ref), "ppm_limits": tuple(args.ppmlim)}
+    options["combine"] = [tuple(names) for names in args.combine]
     if args.mask:
-        return _imaging(args)
+        return _imaging(args, options)
     from ..fit.quantify import Quantifier
     from ..folders import check_free, whole_folder
 
-    if not args.ppmlim[0] < args.ppmlim[1]:
-        raise ConfigError(f"--ppmlim takes LOW and HIGH in ppm, not {args.ppmlim[0]:g} and {args.ppmlim[1]:g}.")
     inputs = [*(args.data or ()), args.edit_on, args.edit_off, *args.h2o, *(args.basis or ()), args.model]
     check_free(Path(args.output), args.overwrite, inputs)
     host = fit_host.HostSteps(args)
     compared = fit_compare.comparer(args.compare)
-    options = {"internal_ref": args.internal_ref and tuple(args.internal_ref), "ppm_limits": tuple(args.ppmlim)}
-    options["combine"] = [tuple(names) for names in args.combine]
     quantifier = Quantifier(_model(args), args.basis, **options)
     if pair or len(args.data) == 1:
         with whole_folder(args.output, args.overwrite) as folder:
@@ -85,8 +85,8 @@ def _model(args):
     return args.model or DEFAULT_MODEL
 
 
-def _imaging(args):
-    """Fit the voxels of a mask; 0."""
+def _imaging(args, options):
+    """Fit the voxels of a mask, with options of `quantify_mrsi`; 0."""
     from ..errors import ConfigError
     from ..fit.imaging import quantify_mrsi
     from ..folders import check_free
@@ -99,14 +99,10 @@ def _imaging(args):
         raise ConfigError("--compare is for single spectra; fsl_mrsi --algo Newton makes the maps to compare with.")
     if args.h2o:
         raise ConfigError("--h2o is for single spectra; water-scaled maps come from fsl_mrsi --algo dl --h2o.")
-    if not args.ppmlim[0] < args.ppmlim[1]:
-        raise ConfigError(f"--ppmlim takes LOW and HIGH in ppm, not {args.ppmlim[0]:g} and {args.ppmlim[1]:g}.")
     check_free(Path(args.output), args.overwrite, [*args.data, args.mask, *(args.basis or ()), args.model])
     said = quantify_mrsi(
-        args.data[0], args.mask, args.output, _model(args), args.basis,
-        internal_ref=args.internal_ref and tuple(args.internal_ref),
-        combine=[tuple(names) for names in args.combine], ppm_limits=tuple(args.ppmlim),
-        report=args.report, overwrite=args.overwrite, progress=True, edit_order=args.edit_order,
+        args.data[0], args.mask, args.output, _model(args), args.basis, **options, report=args.report,
+        overwrite=args.overwrite, progress=True, edit_order=args.edit_order,
     )  # fmt: skip
     print("\n  ".join(said))
     print(f"Results are in {args.output}")
@@ -168,7 +164,7 @@ def _many(quantifier, host, compared, args):
     scans = "1 scan is" if len(results) == 1 else f"{len(results)} scans are"
     print(f"Results of {scans} in {args.output}, the table of all in {args.output}/group.csv")
     _say_plugin()
-    flagged = [name for name, result in results if result.trust.level != "in range"]
+    flagged = [name for name, result in results if not result.trust.in_range]
     if flagged:
         print(f"Look at the trust flag of {len(flagged)} of {len(results)} scans: {', '.join(flagged)}")
     if failures:

@@ -4,6 +4,8 @@ import io
 
 import numpy as np
 
+from .statistics import ALL
+
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Colours that stay apart for colour-blind readers (Okabe and Ito)."""
 
@@ -62,6 +64,11 @@ def png(figure):
 def series_colours(series):
     """{series: colour}, for the series in their order."""
     return {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(series)}
+
+
+def series_of(table):
+    """Series of a table in their order; that of all scans only where there is no other."""
+    return [name for name in dict.fromkeys(table["series"]) if name != ALL] or [ALL]
 
 
 def legend(figure, entries, columns=None, **options):

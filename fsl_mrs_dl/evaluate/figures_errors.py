@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .figures import COLOURS, GREY, PALE, headline, legend, panels, png
+from .figures import COLOURS, GREY, PALE, headline, legend, panels, png, series_of
 from .statistics import ALL, MEAN
 
 _BLUE, _ORANGE = "#0072B2", "#E69F00"
@@ -87,7 +87,7 @@ def boxes(table, measures, simulated=None):
     names = [name for name in dict.fromkeys(measures["metabolite"]) if name != MEAN]
     labels = list(dict.fromkeys(measures["label"]))
     methods = table.drop_duplicates("label").set_index("label")["method"]
-    series = [one for one in dict.fromkeys(measures["series"]) if one != ALL] or [ALL]
+    series = series_of(measures)
     left = 0.35 + 0.075 * max(map(len, labels))
     size = (2.0, 0.28 * len(labels) + 0.1)
     figure, axes = panels(len(series), len(names), size, (left, 0.25, 0.9, 0.6), (0.2, 0.55), sharex="col", sharey=True)

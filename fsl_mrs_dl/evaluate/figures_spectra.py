@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from .figures import COLOURS, GREY, PALE, TITLES, headline, legend, panels, png, series_colours
+from .figures import COLOURS, GREY, PALE, TITLES, headline, legend, panels, png, series_colours, series_of
 from .rebuild import STEPS
 from .sim_to_real import MEASURED, NOISE_BAND, REPRESENTATIONS
-from .statistics import ALL
 
 _STYLES = ("-", "--", ":", "-.")
 _LEGEND_COLUMNS = 5
+_STEP_TICKS = [STEPS[0], *(f"+ {step}" for step in STEPS[1:])]
 
 
 def overlays(shown, label):
@@ -100,7 +100,7 @@ def gap(table):
         bytes of a PNG file.
     """
     acquisitions = list(dict.fromkeys(table["acquisition"]))
-    series = [name for name in dict.fromkeys(table["series"]) if name != ALL] or [ALL]
+    series = series_of(table)
     colours = series_colours(series)
     figure, axes = panels(1, len(acquisitions), (3.6, 2.9), (0.8, 0.25, 0.95, 0.95), (0.3, 0.3), sharey=True)
     for axis, acquisition in zip(axes[0], acquisitions):
@@ -110,7 +110,7 @@ def gap(table):
             axis.axhline(part["noise"].iloc[0], color=colour, ls="--", lw=1)
         axis.set_yscale("log")
         axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axis.set_xticks(range(len(STEPS)), [STEPS[0], *(f"+ {step}" for step in STEPS[1:])], rotation=40, ha="right")
+        axis.set_xticks(range(len(STEPS)), _STEP_TICKS, rotation=40, ha="right")
         axis.set_title(TITLES[acquisition], fontsize=10, loc="left")
         axis.grid(axis="y", color=PALE)
     axes[0, 0].set_ylabel("residual energy (% of the data's)", fontsize=8.5)
@@ -128,7 +128,7 @@ def models_on_steps(table):
     Returns:
         bytes of a PNG file.
     """
-    series = [name for name in dict.fromkeys(table["series"]) if name != ALL] or [ALL]
+    series = series_of(table)
     labels = list(dict.fromkeys(table["label"]))
     steps = [*STEPS, MEASURED]
     rows = -(-len(labels) // _LEGEND_COLUMNS)
@@ -142,8 +142,7 @@ def models_on_steps(table):
             part = table[(table["series"] == name) & (table["label"] == label)].set_index("step").reindex(steps)
             axis.plot(range(len(STEPS)), part["mae"].iloc[:-1], marker="o", ms=4, color=colour, ls=style)
             axis.plot(len(STEPS), part["mae"].iloc[-1], marker="D", ms=6, color=colour)
-        ticks = [STEPS[0], *(f"+ {step}" for step in STEPS[1:]), MEASURED]
-        axis.set_xticks(range(len(steps)), ticks, rotation=40, ha="right")
+        axis.set_xticks(range(len(steps)), [*_STEP_TICKS, MEASURED], rotation=40, ha="right")
         axis.set_title(name, fontsize=10, loc="left")
         axis.set_ylim(bottom=0)
         axis.grid(axis="y", color=PALE)

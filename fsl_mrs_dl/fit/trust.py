@@ -171,6 +171,11 @@ class Trust:
     note: str = ""
 
     @property
+    def in_range(self):
+        """Whether nothing was found against the scan."""
+        return self.level == LEVELS[0]
+
+    @property
     def out_of_range(self):
         """Whether `--strict` refuses the scan."""
         return self.level == LEVELS[2]
