@@ -1,25 +1,38 @@
-"""How many threads torch works with."""
+"""How many threads torch and the linear algebra of numpy and scipy work with."""
 
 import contextlib
+import functools
 import threading
 
 _ONE_AT_A_TIME = threading.RLock()
 
 
 @contextlib.contextmanager
-def one_torch_thread():
-    """Run torch on one thread within the block, and in the threads that are started in it.
+def one_thread():
+    """Run torch and numpy's linear algebra on one thread within the block, and in the threads that are started in it.
 
     Matrices as small as those of one spectrum, and work that is spread over threads already, gain nothing from
-    more and lose much on busy cores; and one thread gives the same digits in a worker as outside it. Of several
-    threads that enter such a block, one goes on at a time, as torch has one setting for all.
+    more and lose much on busy cores: threads of a matrix product wait for each other in a loop. And one thread
+    gives the same digits in a worker as outside it. Of several threads that enter such a block, one goes on at a
+    time, as there is one setting for all.
     """
     import torch
 
-    with _ONE_AT_A_TIME:
+    with _ONE_AT_A_TIME, _linear_algebra().limit(limits=1, user_api="blas"):
         before = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
             yield
         finally:
             torch.set_num_threads(before)
+
+
+@functools.lru_cache(maxsize=1)
+def _linear_algebra():
+    """Control of the BLAS libraries in this process; finding them takes some milliseconds."""
+    # Imported for their libraries, which are not to be found before.
+    import numpy.linalg  # noqa: F401
+    import scipy.linalg  # noqa: F401
+    import threadpoolctl
+
+    return threadpoolctl.ThreadpoolController()

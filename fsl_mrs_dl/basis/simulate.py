@@ -13,7 +13,7 @@ import torch
 
 from ..axes import GYROMAGNETIC_HZ_PER_T, REFERENCE_PPM
 from ..errors import BasisError
-from ..threads import one_torch_thread
+from ..threads import one_thread
 from .propagate import (
     SpinBatch,
     free_propagator,
@@ -94,7 +94,7 @@ def simulate_members(members, names, systems=None, device="cpu", progress=None):
 
     # Matrices of 64 rows gain nothing from several threads within torch, so the batches share the cores.
     workers = torch.get_num_threads() if on_cpu else 1
-    with one_torch_thread():
+    with one_thread():
         pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
         try:
             for finished in pool.map(work, jobs):

@@ -15,7 +15,7 @@ import torch
 from tqdm import tqdm
 
 from ..errors import ConfigError, DataError, OutputError
-from ..threads import one_torch_thread
+from ..threads import one_thread
 from .methods import FAILURES, check_names
 
 COLUMNS = (
@@ -127,7 +127,7 @@ def _outcomes(method, cases, folder, workers, progress):
 def _computed(method, scans, workers):
     """(key, Outcome) of each of the scans {key: Scan}, in any order."""
     if workers == 1 or len(scans) < 2:
-        with one_torch_thread():
+        with one_thread():
             for key, scan in scans.items():
                 yield key, outcome_of(method, scan)
         return

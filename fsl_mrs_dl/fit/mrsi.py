@@ -9,7 +9,7 @@ import numpy as np
 
 from ..axes import REFERENCE_PPM
 from ..errors import DataError
-from ..threads import one_torch_thread
+from ..threads import one_thread
 from .basis_grid import on_grid
 from .physics import with_model_errors
 from .predict import BatchPredictor
@@ -119,7 +119,7 @@ def fit_volume(volume, model, basis, scratch, ppm_limits=PPM_LIMITS, progress=Fa
     count = len(volume.voxels)
     fits = {key: VoxelFits.empty(work.names, count, volume.points, scratch) for key in work.spectra}
     chunks = [slice(at, min(at + CHUNK, count)) for at in range(0, count, CHUNK)]
-    with one_torch_thread(), tqdm(total=count, desc="voxels", unit="voxel", disable=not progress, leave=False) as bar:
+    with one_thread(), tqdm(total=count, desc="voxels", unit="voxel", disable=not progress, leave=False) as bar:
         pool = ThreadPoolExecutor(_cores())
         try:
             for job in as_completed([pool.submit(work.run, chunk, fits) for chunk in chunks]):

@@ -151,11 +151,11 @@ def _predict(network, mrs, basis):
     import warnings
 
     from ..fit.predict import predict_prepared, prepare
-    from ..threads import one_torch_thread
+    from ..threads import one_thread
     from .convert import scan_of
 
     prepared = prepare(network, scan_of(mrs), basis)
-    with one_torch_thread():
+    with one_thread():
         prediction = predict_prepared(network, prepared)
     notes = (*prepared.notes, *prediction.notes)
     for note in notes:

@@ -7,7 +7,7 @@ import time
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from ..threads import one_torch_thread
+from ..threads import one_thread
 from .steps import PREFIX
 
 
@@ -47,7 +47,7 @@ def step_shares(stream, batches=8):
     on_gpu = stream.device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
     # The profiler does not see what other threads do.
-    with one_torch_thread(), _silent(), profile(activities=activities) as record:
+    with one_thread(), _silent(), profile(activities=activities) as record:
         for index in range(1, batches + 1):
             stream[index]
         _wait(stream.device)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from ..errors import BasisError, ConfigError
-from ..threads import one_torch_thread
+from ..threads import one_thread
 from .artefacts import truncated
 from .draws import Draw, draw
 from .noise import alpha_of_sigma, gaussian_noise, generalised_gaussian_noise
@@ -157,7 +157,7 @@ class Stream:
             for block in zip(*blocks, strict=True):
                 make(*block)
         else:
-            with one_torch_thread(), ThreadPoolExecutor(threads) as workers:
+            with one_thread(), ThreadPoolExecutor(threads) as workers:
                 # A list, for errors to be raised here.
                 list(workers.map(make, *blocks))
         return moved
