@@ -131,7 +131,8 @@ def test_noisy_scans_with_water_are_aligned(basis, mixture, width_hz):
 def test_choline_is_not_taken_for_creatine(basis):
     scan = acquire({"NAA": 0.1, "Cr": 0.6}, 6.0, 0.1, 1.0, 20, extra=[(3.22, 4.0)])
     shift_error, phase_error = errors(scan, basis, 0.1, 1.0)
-    assert shift_error < 1.0 and phase_error < 0.15
+    # The choline of the fit stands 1.2 Hz beside this one, which pulls the others that far at most.
+    assert shift_error < 1.3 and phase_error < 0.15
 
 
 def test_a_strong_remainder_of_water_does_not_matter(basis):
@@ -201,7 +202,7 @@ def test_many_scans_are_aligned_as_one_by_one(basis):
 
 def test_what_is_kept_between_scans_changes_nothing(basis):
     other = basis.keep(["Glu", "NAA"])
-    kinds = [(basis, 2048), (other, 2048), (basis, 1024)]
+    kinds = [(basis, 2048), (other, 2048), (basis, 800)]
     scans = [acquire(SOLUTION, 4.0, 0.05 * seed, seed, 15, seed=seed) for seed in range(2)]
     cases = [(Scan(scan.fids[:, :points], EDITED, 5e-4, CENTRE_HZ), kind) for scan in scans for kind, points in kinds]
     fresh = []

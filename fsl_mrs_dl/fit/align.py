@@ -21,6 +21,9 @@ from .scan import check_field
 BAND_PPM = (1.5, 4.15)
 MAX_SHIFT_PPM = 0.3
 
+LONGEST_S = 0.5
+"""What scans hold later than this (s) is mostly noise: it costs time and tells hardly anything about shift and phase."""
+
 CHOLINE_PPM = 3.21
 CHOLINES = frozenset({"GPC", "PCh", "Cho", "PCho", "PC"})
 
@@ -84,7 +87,8 @@ class Aligner:
         self._times_s = axes.time_axis(scan.points, scan.dwell_s)
         self._frequency_ratio = scan.centre_hz / basis.centre_hz
         self._dwell_s, self._name = scan.dwell_s, scan.name
-        points = min(basis.points, int(np.ceil(scan.points * scan.dwell_s / basis.dwell_s)))
+        duration_s = min(LONGEST_S, scan.points * scan.dwell_s)
+        points = min(basis.points, int(np.ceil(duration_s / basis.dwell_s)))
         self._problem = _problem(basis, scan.conditions[0], points)
 
     def find(self, fids):
@@ -138,7 +142,7 @@ def _problem(basis, condition, points):
     Args:
         basis: BasisSet.
         condition: name of the scans' first condition.
-        points: how many points of the basis last as long as the scans.
+        points: how many points of the basis are fitted to the scans.
     """
     ppm = axes.ppm_axis(points, basis.dwell_s, basis.centre_hz)
     band = np.flatnonzero((ppm > BAND_PPM[0]) & (ppm < BAND_PPM[1]))
