@@ -2,7 +2,9 @@
 
 import contextlib
 import functools
+import os
 import threading
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
 _ONE_AT_A_TIME = threading.RLock()
 
@@ -25,6 +27,32 @@ def one_thread():
             yield
         finally:
             torch.set_num_threads(before)
+
+
+def in_chunks(work, count, size):
+    """Work on a number of things, some at a time, with all cores.
+
+    Args:
+        work: function of a slice of them; runs in several threads, each with one thread of its own as of `one_thread`.
+        count: of things.
+        size: how many make a chunk.
+
+    Yields:
+        What `work` returns of each chunk, in the order in which they end.
+    """
+    chunks = [slice(at, min(at + size, count)) for at in range(0, count, size)]
+    with one_thread():
+        pool = ThreadPoolExecutor(_cores())
+        try:
+            for job in as_completed([pool.submit(work, chunk) for chunk in chunks]):
+                yield job.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _cores():
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @functools.lru_cache(maxsize=1)

@@ -3,7 +3,7 @@
 import csv
 
 from fsl_mrs_dl.cli.main import main
-from fsl_mrs_dl.evaluate import imaging_speed
+from fsl_mrs_dl.evaluate import imaging_speed, scan_speed
 from fsl_mrs_dl.fslmrs import start_line
 
 
@@ -29,7 +29,37 @@ def test_a_table_and_a_file_of_both_programs(tmp_path, monkeypatch, capsys):
     assert "nothing to compare with" in capsys.readouterr().out
 
 
+def test_scans_of_single_voxels_are_timed_beside_newton(tmp_path, monkeypatch, capsys):
+    asked = []
+
+    def newton_speed(scans, number):
+        asked.append((len(scans.fids), number))
+        return scan_speed.ScanSpeed("FSL-MRS Newton, edit-off", number, 3.0, 1.5, 1e6, 0.01)
+
+    monkeypatch.setattr(scan_speed, "newton_speed", newton_speed)
+    monkeypatch.setattr(start_line, "host_version", lambda: "2.4.11")
+    words = ["benchmark", "--scans", "3", "--recipe", "clean", "--output", str(tmp_path / "times.csv")]
+    assert main(words) == 0 and asked == [(3, 3)]
+    printed = capsys.readouterr().out
+    assert "| 3 scans of recipe clean | fitted |" in printed and "| hybrid | 3 |" in printed
+    assert "| FSL-MRS Newton, edit-off | 3 | 3 | 1 | 1.5 | 1e+06 | 0.01 |" in printed
+    with (tmp_path / "times.csv").open() as file:
+        ours, newton = csv.DictReader(file)
+    assert f"takes 1/{1e6 / float(ours['median_ms']):.0f} of the processor time" in printed
+    assert float(newton["wall_s"]) == 3.0 and float(ours["error"]) < 0.05
+    monkeypatch.setattr(start_line, "host_version", lambda: None)
+    assert main(words[:3]) == 0
+    assert "nothing to compare with" in capsys.readouterr().out
+
+
 def test_numbers_that_make_no_grid_are_refused(capsys):
-    for words in (["--voxels", "0"], ["--repeats", "0"], ["--data", "x.nii.gz"]):
+    for words in (
+        ["--voxels", "0"],
+        ["--repeats", "0"],
+        ["--data", "x.nii.gz"],
+        ["--scans", "0"],
+        ["--scans", "9", "--newton", "0"],
+        ["--scans", "9", "--data", "x.nii.gz", "--mask", "m.nii.gz"],
+    ):
         assert main(["benchmark", *words]) == 2
         assert capsys.readouterr().err.count("\n") == 1

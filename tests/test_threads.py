@@ -1,12 +1,14 @@
 """One thread of torch and of linear algebra, and the numbers of before afterwards."""
 
 import threading
+import time
 
 import numpy.linalg  # noqa: F401  its library is one of those that are limited
+import pytest
 import threadpoolctl
 import torch
 
-from fsl_mrs_dl.threads import one_thread
+from fsl_mrs_dl.threads import in_chunks, one_thread
 
 
 def counts():
@@ -30,3 +32,21 @@ def test_threads_are_one_within_and_as_before_afterwards():
             assert set(outside) == {2} and counts() == outside
         finally:
             torch.set_num_threads(before)
+
+
+def test_chunks_cover_everything_once_and_are_worked_on_by_one_thread_each():
+    def work(chunk):
+        time.sleep(0.01)
+        return chunk.start, chunk.stop, set(counts())
+
+    found = sorted(in_chunks(work, 10, 4), key=lambda one: one[0])
+    assert found == [(0, 4, {1}), (4, 8, {1}), (8, 10, {1})]
+    assert list(in_chunks(work, 0, 4)) == []
+
+
+def test_a_chunk_that_fails_ends_the_work():
+    def work(chunk):
+        raise ArithmeticError(chunk.start)
+
+    with pytest.raises(ArithmeticError):
+        list(in_chunks(work, 10_000, 1))

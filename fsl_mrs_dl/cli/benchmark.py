@@ -1,4 +1,4 @@
-"""fsl_mrs_dl benchmark: time the fit of spectroscopic imaging, beside FSL-MRS's own."""
+"""fsl_mrs_dl benchmark: time the fit of spectroscopic imaging, or of single voxels, beside FSL-MRS's own."""
 
 import os
 
@@ -9,7 +9,13 @@ def add_arguments(parser):
     add("--voxels", nargs="+", type=int, default=(16, 16), metavar="N", help="simulated grid (default: 16 16)")
     add("--data", metavar="SCAN", help="spectroscopic imaging of your own instead, with --mask")
     add("--mask", metavar="MASK", help="its voxels to fit")
-    add("--model", default="hybrid_off", help="model of one spectrum (default: %(default)s)")
+    add("--scans", type=int, metavar="N", help="time this many simulated single-voxel scans instead of imaging")
+    add("--recipe", default="phantom", help="with --scans, of what they look like (default: %(default)s)")
+    add(
+        "--newton", type=int, default=40, metavar="N",
+        help="with --scans, how many of them FSL-MRS fits too (default: %(default)s)",
+    )  # fmt: skip
+    add("--model", help="model to time (default: hybrid_off, of one spectrum; with --scans hybrid)")
     add("--basis", nargs="+", help="basis set that the model was trained with (default: the shipped one)")
     add("--internal_ref", nargs="+", default=["Cr"], metavar="METAB", help="internal reference (default: Cr)")
     add("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="of FSL-MRS (default: %(default)s)")
@@ -19,7 +25,12 @@ def add_arguments(parser):
 
 
 def run(args):
-    """Time all commands and print a table; 0."""
+    """Time all fits and print a table; 0."""
+    return _time_imaging(args) if args.scans is None else _time_scans(args)
+
+
+def _time_imaging(args):
+    """Times of whole commands on the voxels of a mask."""
     import tempfile
     from pathlib import Path
 
@@ -34,7 +45,8 @@ def run(args):
     shape = (*args.voxels, 1, 1)[:3]
     if len(args.voxels) > 3 or min(shape) < 1 or args.repeats < 1 or args.workers < 1:
         raise ConfigError("--voxels takes one to three numbers, --repeats and --workers one, all of at least 1.")
-    basis = basis_for(load_model(args.model), args.basis)
+    model = args.model or "hybrid_off"
+    basis = basis_for(load_model(model), args.basis)
     host = host_version()
     speeds = []
     with tempfile.TemporaryDirectory() as place:
@@ -43,33 +55,72 @@ def run(args):
         few = 2
         total = few_of(mask, few, folder / "few.nii.gz")
         workers = ((args.workers,) + (0,) * args.serial) if host else ()
-        _print_head(total)
-        for name, command in commands(data, basis.folders[0], args.model, args.internal_ref, folder, workers).items():
+        _print_head(f"{total} voxels", COLUMNS)
+        for name, command in commands(data, basis.folders[0], model, args.internal_ref, folder, workers).items():
             repeats = args.repeats if name == "fsl_mrs_dl" else 1
-            speeds.append(measure_speed(name, command, (mask, total), (folder / "few.nii.gz", few), repeats))
-            _print_row(speeds[-1])
+            one = measure_speed(name, command, (mask, total), (folder / "few.nii.gz", few), repeats)
+            speeds.append(one)
+            _print_row(name, one.wall_s, one.voxels_per_s, one.further_per_s, one.cpu_ms)
     for one in speeds[1:]:
         _compare(speeds[0], one)
+    return _end(args, host, speeds)
+
+
+def _time_scans(args):
+    """Times of fits of simulated scans of single voxels, in this process."""
+    from ..errors import ConfigError
+    from ..evaluate.scan_speed import network_speed, newton_speed, simulate_scans
+    from ..fit.quantify import basis_for
+    from ..fslmrs.start_line import host_version
+    from ..model.checkpoint import load_model
+    from ..synth.priors import recipe_named
+
+    if args.data or args.mask or args.scans < 1 or not 1 <= args.newton:
+        raise ConfigError("--scans and --newton take numbers of at least 1; --data and --mask are of imaging.")
+    model = load_model(args.model or "hybrid")
+    scans = simulate_scans(basis_for(model, args.basis), recipe_named(args.recipe), args.scans)
+    host = host_version()
+    _print_head(f"{args.scans} scans of recipe {args.recipe}", SCAN_COLUMNS)
+    speeds = [network_speed(model, scans)]
+    _print_speed(speeds[0])
+    if host:
+        speeds.append(newton_speed(scans, min(args.newton, args.scans)))
+        _print_speed(speeds[1])
+        cpu, clock = speeds[1].median_ms / speeds[0].median_ms, speeds[0].scans_per_s / speeds[1].scans_per_s
+        print(
+            f"\n{speeds[0].name} takes 1/{cpu:.0f} of the processor time of {speeds[1].name} for a scan (medians); by "
+            f"the clock, on all cores against one, it fits {clock:.0f} times the scans per second."
+        )
+    return _end(args, host, speeds)
+
+
+def _end(args, host, speeds):
+    """What both kinds end with: a word on a host that is missing, and the file of --output; 0."""
     if not host:
         print("FSL-MRS cannot be imported by this Python, so there is nothing to compare with.")
     if args.output:
-        _write(Path(args.output), speeds)
+        _write(args.output, speeds)
     return 0
 
 
 COLUMNS = ("whole command, s", "voxels/s of it", "voxels/s after the start", "CPU ms a further voxel")
+SCAN_COLUMNS = ("fitted", "s", "scans/s", "CPU s", "CPU ms a scan, median", "mean absolute error")
 
 
-def _print_head(total):
+def _print_head(title, columns):
     """Head of a Markdown table."""
-    print(f"| {total} voxels | " + " | ".join(COLUMNS) + " |")
-    print("|---" * (len(COLUMNS) + 1) + "|", flush=True)
+    print(f"| {title} | " + " | ".join(columns) + " |")
+    print("|---" * (len(columns) + 1) + "|", flush=True)
 
 
-def _print_row(speed):
-    """Row of the table."""
-    values = speed.wall_s, speed.voxels_per_s, speed.further_per_s, speed.cpu_ms
-    print(f"| {speed.name} | " + " | ".join(f"{value:.4g}" for value in values) + " |", flush=True)
+def _print_row(name, *values):
+    """Row of a table."""
+    print(f"| {name} | " + " | ".join(f"{value:.4g}" for value in values) + " |", flush=True)
+
+
+def _print_speed(speed):
+    """Row of the table of single voxels."""
+    _print_row(speed.name, speed.scans, speed.wall_s, speed.scans_per_s, speed.cpu_s, speed.median_ms, speed.error)
 
 
 def _compare(ours, other):
@@ -86,8 +137,9 @@ def _write(path, speeds):
     """CSV file of all times."""
     import csv
     from dataclasses import asdict
+    from pathlib import Path
 
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with Path(path).open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(asdict(speeds[0])), lineterminator="\n")
         writer.writeheader()
         writer.writerows(map(asdict, speeds))

@@ -1,15 +1,14 @@
 """Spectroscopic imaging: the network and the Voigt physics over the voxels of a mask, many at a time."""
 
-import os
 import tempfile
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from ..axes import REFERENCE_PPM
 from ..errors import DataError
-from ..threads import one_thread
+from ..threads import in_chunks
 from .basis_grid import on_grid
 from .physics import with_model_errors
 from .predict import BatchPredictor
@@ -118,14 +117,9 @@ def fit_volume(volume, model, basis, scratch, ppm_limits=PPM_LIMITS, progress=Fa
     work = _Work(volume, model, basis, ppm_limits)
     count = len(volume.voxels)
     fits = {key: VoxelFits.empty(work.names, count, volume.points, scratch) for key in work.spectra}
-    chunks = [slice(at, min(at + CHUNK, count)) for at in range(0, count, CHUNK)]
-    with one_thread(), tqdm(total=count, desc="voxels", unit="voxel", disable=not progress, leave=False) as bar:
-        pool = ThreadPoolExecutor(_cores())
-        try:
-            for job in as_completed([pool.submit(work.run, chunk, fits) for chunk in chunks]):
-                bar.update(job.result())
-        finally:
-            pool.shutdown(cancel_futures=True)
+    with tqdm(total=count, desc="voxels", unit="voxel", disable=not progress, leave=False) as bar:
+        for done in in_chunks(partial(work.run, fits=fits), count, CHUNK):
+            bar.update(done)
     if next(iter(fits.values())).failed.all():
         raise DataError(f"{volume.name}: none of the {count} voxels could be fitted: check the scale of the data.")
     return fits
@@ -190,11 +184,6 @@ class _Work:
             one.fit[chunk] = volume.turn(solution.metabolite_fids.sum(1) + solution.baseline)
             one.baseline[chunk] = volume.turn(solution.baseline)
             one.uncertain[chunk] = [bool(note) for note in notes]
-
-
-def _cores():
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _scratch_array(shape, folder):
