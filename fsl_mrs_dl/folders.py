@@ -1,4 +1,4 @@
-"""Output folders that appear whole or not at all."""
+"""Output folders and files that appear whole or not at all."""
 
 import contextlib
 import os
@@ -81,6 +81,24 @@ def whole_folder(path, overwrite=False):
             # Only parents that are still empty go; rmdir refuses the others.
             with contextlib.suppress(OSError):
                 parent.rmdir()
+
+
+def write_whole(path, text):
+    """Write a text file in a folder that exists; whatever ends it early, an older file stays as it was.
+
+    Args:
+        path: Path of the file, which is replaced where it exists.
+        text: its content.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    part = path.with_name(f".fsl_mrs_dl_{uuid.uuid4().hex[:12]}")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _make_parents(target):

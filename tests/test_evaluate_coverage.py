@@ -12,8 +12,9 @@ from fsl_mrs_dl.basis.pool_priors import PoolPriors
 from fsl_mrs_dl.cli.main import main
 from fsl_mrs_dl.errors import ConfigError
 from fsl_mrs_dl.evaluate.coverage import coverage, coverage_folder, coverage_text, reliability_plot, worst
-from fsl_mrs_dl.model.calibration import FILE, calibrate_errors
+from fsl_mrs_dl.model.calibration import FILE
 from fsl_mrs_dl.model.checkpoint import load_model, save_model
+from fsl_mrs_dl.model.conformal import calibrate_errors
 
 
 def toy(seed, factor=1.0):
@@ -32,7 +33,7 @@ def test_right_intervals_cover_and_narrow_ones_do_not(calibrated, tmp_path):
     tables = {}
     for factor in (1.0, 2.0):
         estimate, truth, spread = toy(1, factor)
-        tables[factor] = coverage(("a", "b"), estimate, truth, calibrated.uncertainty(estimate, spread))
+        tables[factor] = coverage(("a", "b"), estimate, truth, calibrated.intervals.around(estimate, spread))
     right, wrong = tables.values()
     inner = right[right["tenth"].isin(range(2, 8))]
     assert max(worst(inner, "estimate")) < 0.03 and max(worst(inner, "truth")) < 0.03
@@ -51,7 +52,7 @@ def test_right_intervals_cover_and_narrow_ones_do_not(calibrated, tmp_path):
 def test_the_largest_by_definition_is_not_counted(calibrated):
     estimate, truth, spread = toy(2)
     estimate[:5000, 0] = truth[:5000, 0] = 1.0
-    table = coverage(("a", "b"), estimate, truth, calibrated.uncertainty(estimate, spread))
+    table = coverage(("a", "b"), estimate, truth, calibrated.intervals.around(estimate, spread))
     assert table["scans"].iloc[0] == 15_000
 
 
@@ -122,6 +123,17 @@ def test_foreign_bases_and_recipes_without_a_pool_are_refused(place, tiny_basis,
     monkeypatch.setattr("fsl_mrs_dl.fit.quantify.basis_for", lambda model, path=None: tiny_basis)
     assert main([*words, "--recipe", "published"]) == 2
     assert "takes no bases of a pool" in capsys.readouterr().err
+
+
+def test_the_basis_set_alone_may_stand_for_a_pool(place, tiny_basis, monkeypatch, capsys):
+    monkeypatch.setattr("fsl_mrs_dl.fit.quantify.basis_for", lambda model, path=None: tiny_basis)
+    words = ["calibrate", "--model", str(place / "model"), "--number", "8000", "--recipe", "published"]
+    assert main([*words, "--pool", "basis", "--test", "basis", "--output", str(place / "out")]) == 0
+    found = load_model(place / "model")
+    assert found.calibration.source == "recipe published, seed 1001, the model's basis set"
+    said = capsys.readouterr().out
+    assert "| basis | Cr |" in said and "| basis, unbiased | Cr |" in said
+    assert found.without_shrinkage().unbiased
 
 
 def test_a_calibration_that_knows_nothing_cannot_be_tested(tiny_model, tmp_path):

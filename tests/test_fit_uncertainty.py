@@ -12,7 +12,7 @@ from fsl_mrs_dl.fit.physics import with_model_errors
 from fsl_mrs_dl.fit.predict import BatchPredictor, predict
 from fsl_mrs_dl.fit.result import UNCERTAINTY_HEADINGS, make_result
 from fsl_mrs_dl.fit.scan import Scan
-from fsl_mrs_dl.model.calibration import CELLS, Calibration
+from fsl_mrs_dl.model.calibration import CELLS, CLASSES, Calibration, Intervals
 
 from .fit_examples import MODEL, NAMES, example_basis, example_prediction, example_scan
 
@@ -23,8 +23,10 @@ SPREAD = np.log([0.01, 0.02, 0.03, 0.04])
 
 def calibration(known=(True,) * 4):
     """Half-widths of 1 and 2 expected errors, for the metabolites that are known."""
-    rows = [[(width,) * CELLS if one else None for one in known] for width in (1.0, 2.0)]
-    return Calibration(NAMES, *map(tuple, rows), tuple(map(tuple, CORRELATION.tolist())), 10, "a toy")
+    rows = [[(width,) * (CELLS * CLASSES) if one else None for one in known] for width in (1.0, 1.0, 2.0, 2.0)]
+    limits = tuple((-4.0, -3.0) if one else None for one in known)
+    found = Intervals(limits, *map(tuple, rows), tuple(map(tuple, CORRELATION.tolist())))
+    return Calibration(NAMES, found, 10, "a toy")
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ def plain():
 
 def with_errors(result, known=(True,) * 4):
     """The result with error bars."""
-    found = calibration(known).uncertainty(result.prediction.concentrations, SPREAD)
+    found = calibration(known).intervals.around(result.prediction.concentrations, SPREAD)
     return dataclasses.replace(result, prediction=dataclasses.replace(result.prediction, uncertainty=found))
 
 

@@ -3,18 +3,23 @@
 from pathlib import Path
 
 
+OWN = "basis"
+"""Stands for the model's own basis set where a pool's file may be named."""
+
+
 def add_arguments(parser):
     """Options of the command."""
     add = parser.add_argument
     add("--model", required=True, help="name or folder of the model")
-    add("--pool", help="write the model's calibration.json, from scans of the bases in this HDF5 file")
+    add("--pool", help="write the model's calibration.json, from scans of the bases in this HDF5 file ('basis': of the "
+        "model's own basis set)")  # fmt: skip
     add("--test", nargs="+", metavar="POOL", help="measure how often the intervals hold, on the bases of these files")
     add("--output", help="folder to make for the tables and the reliability plot of --test")
     add("--overwrite", action="store_true", help="replace that folder, and the calibration that the model has")
     add("--pool_spectrum", choices=("edit_off", "edit_on", "difference"), help="of edited pools, what the model takes")
     add("--basis", nargs="+", help="basis set of the model (default: the shipped one)")
     add("--recipe", help="what the scans look like (default: as in the model's training)")
-    add("--number", type=int, default=40_000, help="scans from each file (default: %(default)s)")
+    add("--number", type=int, default=80_000, help="scans from each file (default: %(default)s)")
     add("--seed", type=int, default=1001, help="of the scans; those of --test take the next one (default: %(default)s)")
 
 
@@ -40,13 +45,15 @@ def run(args):
     if args.pool and (folder / FILE).exists() and not args.overwrite:
         raise OutputError(f"{folder} has a calibration; give --overwrite to replace it, or leave --pool out.")
     if args.output:
-        check_free(args.output, args.overwrite, [args.model, args.pool, *args.test])
+        check_free(args.output, args.overwrite, [args.model, *({args.pool, *args.test} - {OWN})])
     model = load_model(args.model, calibrated=not args.pool)
     basis = basis_for(model, args.basis)
     check_basis_fits(model, basis)
     recipe = recipe_named(args.recipe) if args.recipe else trained_recipe(model)
-    if recipe.pool_fraction == 0:
-        raise ConfigError(f"Recipe {recipe.name} takes no bases of a pool: name another with --recipe.")
+    if recipe.pool_fraction == 0 and {args.pool, *pools.values()} - {OWN, None}:
+        raise ConfigError(
+            f"Recipe {recipe.name} takes no bases of a pool: name another with --recipe, or give '{OWN}' in its place."
+        )
     if args.pool:
         model = _calibrate(args, folder, model, basis, recipe)
     if args.test:
@@ -69,7 +76,9 @@ def _calibrate(args, folder, model, basis, recipe):
     from ..train.calibrate import calibrate
 
     stream = _stream(args, args.pool, basis, recipe, args.seed)
-    bases = f"{len(stream.members) - 1} bases of {Path(args.pool).name}, {_whose(args.pool, model)}"
+    bases = "the model's basis set"
+    if args.pool != OWN:
+        bases = f"{len(stream.members) - 1} bases of {Path(args.pool).name}, {_whose(args.pool, model)}"
     source = f"recipe {recipe.name}, seed {args.seed}, {bases}"
     calibration = calibrate(model.network, model.config, stream, args.number, source)
     try:
@@ -91,7 +100,7 @@ def _whose(path, model):
 
 
 def _titles(paths):
-    """A title for each pool's file, pool -> path: its name, after its folder's where names come again."""
+    """A title for each pool's file, title -> path: its name, after its folder's where names come again."""
     from ..errors import ConfigError
 
     names = [Path(path).stem for path in paths]
@@ -104,11 +113,11 @@ def _titles(paths):
 
 
 def _stream(args, path, basis, recipe, seed):
-    """Scans of the bases in a pool's file, of the kind that the model takes."""
+    """Scans of the bases in a pool's file, or of the basis set alone, of the kind that the model takes."""
     from ..basis.pool import read_pool
     from ..synth.dataset import Stream, as_narrow
     from ..train.feed import HELD_OUT_AT_ONCE
 
-    pool = read_pool(path)
-    pool = pool.single(args.pool_spectrum) if args.pool_spectrum else pool
+    pool = None if path == OWN else read_pool(path)
+    pool = pool.single(args.pool_spectrum) if pool and args.pool_spectrum else pool
     return Stream(as_narrow(basis, recipe), recipe, seed, pool, HELD_OUT_AT_ONCE)

@@ -24,6 +24,7 @@ def add_arguments(parser):
     add("--ppmlim", nargs=2, type=float, default=(0.2, 4.2), metavar=("LOW", "HIGH"), help="range of the fit shown")
     add("--report", action="store_true", help="also write report.html")
     add("--compare", choices=("newton",), help="also fit with FSL-MRS's Newton and show its values (with FSL-MRS)")
+    add("--unbiased", action="store_true", help="correct for shrinkage, at larger errors (see docs/error-bars.md)")
     add("--strict", action="store_true", help="scans whose trust flag is out of range fail (see docs/trust.md)")
     add("--overwrite", action="store_true", help="replace the output folder")
     add("--verbose", action="store_true", help="also print the notes of scans that went well")
@@ -73,16 +74,19 @@ def run(args):
 
 
 def _model(args):
-    """The model asked for; else the one that was trained with a basis set of one spectrum, else the default."""
+    """The TrainedModel or the name of it: as asked for, by a basis set of one spectrum, or the default."""
     from ..basis.basis_set import read_basis
     from ..fslmrs.choose import choose_model
-    from ..model.checkpoint import DEFAULT_MODEL
+    from ..model.checkpoint import DEFAULT_MODEL, load_model
 
+    model = args.model or DEFAULT_MODEL
     if args.basis and not args.model:
         basis = read_basis(args.basis)
         if len(basis.conditions) == 1:
-            return choose_model(None, basis)
-    return args.model or DEFAULT_MODEL
+            model = choose_model(None, basis)
+    if not args.unbiased:
+        return model
+    return (load_model(model) if isinstance(model, str) else model).without_shrinkage()
 
 
 def _imaging(args, options):

@@ -3,10 +3,12 @@
 import numpy as np
 
 from ..errors import ConfigError
-from ..model.calibration import CELLS, LEVELS, open_errors
+from ..model.calibration import LEVELS
+from ..model.conformal import open_errors
+from ..model.unshrink import TENTHS, tenths_of
 from ..train.validate import simulated_estimates
 
-TENTHS = CELLS - 1
+
 BY = ("estimate", "truth")
 """What the tenths of the range are taken of."""
 
@@ -40,7 +42,7 @@ def coverage(names, estimate, truth, uncertainty):
     for place, name in enumerate(names):
         if np.isnan(uncertainty.sd[:, place]).any():
             continue  # no scan holds it, so there are no intervals
-        tenths = {by: _tenths(values[:, place]) for by, values in zip(BY, (estimate, truth))}
+        tenths = {by: tenths_of(values[:, place]) for by, values in zip(BY, (estimate, truth))}
         groups = [("all", "all", np.ones(len(error), dtype=bool))]
         groups += [(by, tenth, tenths[by] == tenth) for by in BY for tenth in range(TENTHS)]
         for by, tenth, chosen in groups:
@@ -50,11 +52,6 @@ def coverage(names, estimate, truth, uncertainty):
             rows.append((name, by, tenth, int(kept.sum()), *found, errors.mean(), np.abs(errors).mean()))
     columns = ["metabolite", "by", "tenth", "scans", "covered_68", "covered_95", "mean_error", "mean_absolute_error"]
     return pandas.DataFrame(rows, columns=columns)
-
-
-def _tenths(values):
-    """Number of the tenth of [0, 1] that each value lies in."""
-    return np.clip((values * TENTHS).astype(int), 0, TENTHS - 1)
 
 
 def worst(table, by):
@@ -69,7 +66,7 @@ def coverage_folder(model, streams, number, folder):
     Args:
         model: TrainedModel with a calibration.
         streams: title -> synth.dataset.Stream of scans that it was neither trained nor calibrated on; the plot shows
-            the first one.
+            the first one. Where the model can correct its estimates for shrinkage, "TITLE, unbiased" are those.
         number: scans of each.
         folder: Path that exists.
 
@@ -81,14 +78,16 @@ def coverage_folder(model, streams, number, folder):
     """
     import pandas
 
-    if not any(model.calibration.factors68):
+    if not any(model.calibration.intervals.limits):
         raise ConfigError(f"The calibration of {model.name} has intervals of no metabolite: there is nothing to test.")
-    tables = {}
+    tables, ways = {}, (False,) if model.calibration.correction is None else (False, True)
     for title, stream in streams.items():
         batches = range(-(-number // stream.batch))
         estimate, truth, spread = simulated_estimates(model.network, model.config.input, stream, batches)
-        found = model.calibration.uncertainty(estimate, spread)
-        tables[title] = coverage(model.config.metabolites, estimate, truth, found)
+        for unbiased in ways:
+            judged, found = model.calibration.judge(estimate, spread, unbiased)
+            name = f"{title}, unbiased" if unbiased else title
+            tables[name] = coverage(model.config.metabolites, judged, truth, found)
     pandas.concat(tables, names=["scans of"]).droplevel(1).to_csv(folder / "coverage.csv")
     text = coverage_text(tables)
     (folder / "coverage.md").write_text(text + "\n", encoding="utf-8")
@@ -103,7 +102,7 @@ def coverage_text(tables):
         tables: title -> DataFrame of `coverage`.
     """
     head = "metabolite | 68 % | 95 % | by tenth of the estimate | by tenth of the truth | mean error, lowest / highest"
-    lines = [f"| scans of | {head} tenth of the truth |", "|---" * 7 + "|"]
+    lines = [f"| scans of | {head} tenth of the truth | mean absolute error |", "|---" * 8 + "|"]
     for title, table in tables.items():
         for name, rows in table.groupby("metabolite", sort=False):
             whole = rows[rows["by"] == "all"].iloc[0]
@@ -113,7 +112,8 @@ def coverage_text(tables):
                 columns = (true["covered_68"], true["covered_95"])
                 spans.append(", ".join(f"{100 * one.min():.1f}–{100 * one.max():.1f}" for one in columns))
             ends = " / ".join(f"{true['mean_error'].iloc[place]:+.3f}" for place in (0, -1))
-            shown = (f"{100 * whole.covered_68:.1f}", f"{100 * whole.covered_95:.1f}", *spans, ends)
+            size = f"{whole.mean_absolute_error:.4f}"
+            shown = (f"{100 * whole.covered_68:.1f}", f"{100 * whole.covered_95:.1f}", *spans, ends, size)
             lines.append("| " + " | ".join((title, name, *shown)) + " |")
     return "\n".join([*lines, "", *_tenth_lines(next(iter(tables.values())))])
 

@@ -230,22 +230,32 @@ def predict_prepared(model, prepared, seen=None):
         seen: `look` at its FIDs, where there is one already.
     """
     concentrations, line, spread, narrow = estimates(seen or look(model, prepared.fids[None]))
+    concentrations, uncertainty = _judged(model, concentrations[0], spread[0])
     values = dict(zip(LINE_PARAMETERS, line[0]))
     return Prediction(
         names=model.config.metabolites,
-        concentrations=concentrations[0],
+        concentrations=concentrations,
         lorentz_hz=max(values["lorentz_hz"], 0.0),
         gauss_hz=max(values["gauss_hz"], 0.0),
         shift_hz=values["shift_hz"] + prepared.shift_hz,
         phase_rad=values["phase_rad"] + prepared.phase_rad,
-        notes=(BROADENED,) if narrow[0] else (),
-        uncertainty=_uncertainty(model, concentrations[0], spread[0]),
+        notes=((BROADENED,) if narrow[0] else ()) + ((UNBIASED,) if model.unbiased else ()),
+        uncertainty=uncertainty,
     )
 
 
-def _uncertainty(model, concentrations, spread):
-    """Uncertainty of estimates (..., metabolite); None of a model without a calibration."""
-    return None if model.calibration is None else model.calibration.uncertainty(concentrations, spread)
+UNBIASED = (
+    "The concentrations are corrected for shrinkage: right on the mean of many simulated scans, each of them further "
+    "from the truth than without."
+)
+"""Note of such estimates."""
+
+
+def _judged(model, concentrations, spread):
+    """Estimates (..., metabolite) as the model gives them, and their Uncertainty, None without a calibration."""
+    if model.calibration is None:
+        return concentrations, None
+    return model.calibration.judge(concentrations, spread, model.unbiased)
 
 
 def predict(model, scan, basis):
@@ -310,6 +320,7 @@ class BatchPredictor:
         dwell_s = grid.dwell_s * grid.centre_hz / self._centre_hz  # as scan.resample_scan
         resampled = axes.resample(aligned, self._dwell_s, dwell_s, grid.points)
         concentrations, line, spread, _ = run_network(self._model, resampled)
+        concentrations, uncertainty = _judged(self._model, concentrations, spread)
         values = dict(zip(LINE_PARAMETERS, line.T))
         found = Predictions(
             concentrations=concentrations,
@@ -317,6 +328,6 @@ class BatchPredictor:
             gauss_hz=np.maximum(values["gauss_hz"], 0.0),
             shift_hz=values["shift_hz"] + shift_hz,
             phase_rad=values["phase_rad"] + phase_rad,
-            uncertainty=_uncertainty(self._model, concentrations, spread),
+            uncertainty=uncertainty,
         )
         return found, notes

@@ -1,13 +1,13 @@
-"""Error bars of a model: how wide they must be, learnt from the errors that it makes on simulated scans.
+"""Error bars of a model, learnt from the errors that it makes on simulated scans.
 
 A network expects an error of every concentration (`output.Output.spread`). Split conformal calibration (Lei et al.,
-J Am Stat Assoc 113:1094, 2018, with locally weighted residuals) makes intervals of it: with scores
+J Am Stat Assoc 113:1094, 2018, with locally weighted residuals) makes intervals of it: if the scores
 
-    |estimate - truth| / expected error
+    (truth - estimate) / expected error
 
-of simulated scans, an interval of the estimate ± the score's quantile times the expected error holds the truth of
-that share of new scans of the same kind, whatever the errors' distribution is. The quantiles are taken apart for each
-metabolite and each tenth of the range of the estimate (Mondrian conformal prediction), so they hold in every one.
+of simulated scans lie between two numbers in a share of them, the interval from the estimate plus one to the estimate
+plus the other of these times the expected error holds the truth of that share of new scans of the same kind, whatever
+the errors' distribution is. `conformal` finds the numbers; here they are kept, checked and used.
 
 The errors hold the noise of the scans as well as what the network gets wrong: an interval is of both together.
 """
@@ -19,24 +19,20 @@ import numpy as np
 from ..basis.basis_files import MAX_METABOLITES
 from ..config import from_dict, read_json
 from ..errors import ConfigError, ModelError
+from .unshrink import TENTHS, Correction, tenths_of
 
 FILE = "calibration.json"
 """Name of the file in a model's folder."""
 
 LEVELS = (0.68, 0.95)
 
-CELLS = 11
+CELLS = TENTHS + 1
 """Tenths of the range of an estimate, and one more for the estimate that is the largest of its scan."""
 
-ENOUGH_ROWS = 200
-"""Errors that a cell's quantiles are taken from; a cell with fewer takes those of its neighbours too."""
-
-FEWEST_ROWS = 20
-"""Errors of a metabolite below which its 95 % interval is not known at all."""
+CLASSES = 3
+"""Classes of expected errors: small, middling, large. Each has its own cells."""
 
 MAX_FACTOR = 1e6
-CLIPPED = 3.0
-"""Standardised errors beyond this count as this in correlations: a few wild ones would decide them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +42,7 @@ class Uncertainty:
     A metabolite whose errors are not known has NaN everywhere.
 
     Attributes:
-        sd: (..., metabolite) standard deviations: half the 68 % interval, before it is cut to [0, 1].
+        sd: (..., metabolite) standard deviations: half the width of the 68 % interval, before it is cut to [0, 1].
         interval68, interval95: (..., metabolite, 2) lower and upper ends, within [0, 1].
         covariance: (..., metabolite, metabolite) of the same standard deviations.
     """
@@ -64,46 +60,45 @@ class Uncertainty:
 
 
 @dataclass(frozen=True)
-class Calibration:
-    """Factors from expected errors to half-widths of intervals.
+class Intervals:
+    """Factors from expected errors to the ends of intervals.
 
     Attributes:
-        metabolites: names, in the order of the model's output.
-        factors68, factors95: of each metabolite `CELLS` numbers; None for one whose errors are not known.
+        limits: of each metabolite the logarithms of expected errors between which the `CLASSES` lie; None for one
+            whose errors are not known, as in the rows below.
+        low68, high68, low95, high95: of each metabolite what is taken from the estimate and added to it, in expected
+            errors, in each of the `CELLS` of the first class, then of the second, and so on.
         correlation: (metabolite, metabolite) correlations of the errors about 0.
-        scans: number of simulated scans that they come from.
-        source: what those scans were, in words.
-        weights_sha256: of the model's weights' file; empty before it was saved.
 
     Raises:
         ConfigError: numbers that cannot be such factors or correlations.
     """
 
-    metabolites: tuple[str, ...]
-    factors68: tuple[tuple[float, ...] | None, ...]
-    factors95: tuple[tuple[float, ...] | None, ...]
+    limits: tuple[tuple[float, ...] | None, ...]
+    low68: tuple[tuple[float, ...] | None, ...]
+    high68: tuple[tuple[float, ...] | None, ...]
+    low95: tuple[tuple[float, ...] | None, ...]
+    high95: tuple[tuple[float, ...] | None, ...]
     correlation: tuple[tuple[float, ...], ...]
-    scans: int
-    source: str
-    weights_sha256: str = ""
 
     def __post_init__(self):
-        count = len(self.metabolites)
-        if not 1 <= count <= MAX_METABOLITES:
-            raise ConfigError(f"metabolites must be 1 to {MAX_METABOLITES} names, not {count}.")
-        for name in ("factors68", "factors95"):
+        count, cells = len(self.limits), CELLS * CLASSES
+        for row in self.limits:
+            if row is None:
+                continue
+            if len(row) != CLASSES - 1 or not np.isfinite(row).all() or (np.diff(row) < 0).any():
+                raise ConfigError(f"A row of limits must be {CLASSES - 1} ascending numbers, or null.")
+        for name in ("low68", "high68", "low95", "high95"):
             rows = getattr(self, name)
-            if len(rows) != count:
-                raise ConfigError(f"{name} must have a row for each of {count} metabolites, not {len(rows)}.")
+            if len(rows) != count or [row is None for row in rows] != [row is None for row in self.limits]:
+                raise ConfigError(f"{name} must have {count} rows, one for each of limits, and null where it has null.")
             for row in rows:
-                if row is not None and (len(row) != CELLS or not all(0 <= value <= MAX_FACTOR for value in row)):
-                    raise ConfigError(f"A row of {name} must be {CELLS} numbers from 0 to {MAX_FACTOR:g}, or null.")
-        for inner, outer in zip(self.factors68, self.factors95):
-            if (inner is None) != (outer is None) or any(low > high for low, high in zip(inner or (), outer or ())):
-                raise ConfigError("factors95 must be at least factors68, and null where these are.")
+                if row is not None and (len(row) != cells or not all(0 <= value <= MAX_FACTOR for value in row)):
+                    raise ConfigError(f"A row of {name} must be {cells} numbers from 0 to {MAX_FACTOR:g}, or null.")
+        for inner, outer in ((self.low68, self.low95), (self.high68, self.high95)):
+            if any(one > other for near, far in zip(inner, outer) for one, other in zip(near or (), far or ())):
+                raise ConfigError("low95 and high95 must be at least low68 and high68.")
         self._check_correlation(count)
-        if not 0 < self.scans < 2**53:
-            raise ConfigError(f"scans must be 1 or more, not {self.scans}.")
 
     def _check_correlation(self, count):
         """Refuse what is no matrix of correlations."""
@@ -115,86 +110,98 @@ class Calibration:
         if not fine or not np.allclose(np.diagonal(matrix), 1, **near) or np.linalg.eigvalsh(matrix).min() < -1e-6:
             raise ConfigError("correlation must be symmetric, with 1 on its diagonal and no negative eigenvalue.")
 
-    def uncertainty(self, concentrations, spread):
-        """Uncertainty of a model's estimates.
+    def around(self, concentrations, spread):
+        """Uncertainty of estimates.
 
         Args:
             concentrations: (..., metabolite) relative to the largest.
             spread: (..., metabolite) logarithms of the expected errors.
         """
-        concentrations, expected = np.asarray(concentrations, dtype=float), np.exp(np.asarray(spread, dtype=float))
-        cells, places = cells_of(concentrations), np.arange(len(self.metabolites))
-        half68, half95 = (
-            np.array([(np.nan,) * CELLS if row is None else row for row in rows])[places, cells] * expected
-            for rows in (self.factors68, self.factors95)
+        spread = np.asarray(spread, dtype=float)
+        cells = [
+            np.zeros(one.shape, dtype=int) if limits is None else cells_of(one, other, limits)
+            for one, other, limits in zip(*(np.moveaxis(both, -1, 0) for both in (concentrations, spread)), self.limits)
+        ]
+        cells, expected, places = np.stack(cells, -1), np.exp(spread), np.arange(len(self.limits))
+        low68, high68, low95, high95 = (
+            np.array([(np.nan,) * (CELLS * CLASSES) if row is None else row for row in rows])[places, cells] * expected
+            for rows in (self.low68, self.high68, self.low95, self.high95)
         )
         intervals = (
-            np.stack([concentrations - half, concentrations + half], -1).clip(0, 1) for half in (half68, half95)
+            np.stack([concentrations - low, concentrations + high], -1).clip(0, 1)
+            for low, high in ((low68, high68), (low95, high95))
         )
-        covariance = half68[..., :, None] * np.array(self.correlation) * half68[..., None, :]
-        return Uncertainty(half68, *intervals, covariance)
+        half = (low68 + high68) / 2
+        covariance = half[..., :, None] * np.array(self.correlation) * half[..., None, :]
+        return Uncertainty(half, *intervals, covariance)
 
 
-def cells_of(concentrations):
-    """Number of the cell of each estimate: its tenth of the range [0, 1], and the last one for the largest, 1."""
-    tenths = np.clip((np.asarray(concentrations) * (CELLS - 1)).astype(int), 0, CELLS - 2)
-    return np.where(concentrations >= 1, CELLS - 1, tenths)
+@dataclass(frozen=True)
+class Calibration:
+    """What is known about a model's errors.
+
+    Attributes:
+        metabolites: names, in the order of the model's output.
+        intervals: of the model's estimates.
+        scans: number of simulated scans that they come from.
+        source: what those scans were, in words.
+        correction: of the estimates' shrinkage; None where it is not known.
+        corrected: intervals of the corrected estimates; None where there is no correction.
+        weights_sha256: of the model's weights' file; empty before it was saved.
+
+    Raises:
+        ConfigError: parts that are not of the same metabolites, or no number of scans.
+    """
+
+    metabolites: tuple[str, ...]
+    intervals: Intervals
+    scans: int
+    source: str
+    correction: Correction | None = None
+    corrected: Intervals | None = None
+    weights_sha256: str = ""
+
+    def __post_init__(self):
+        count = len(self.metabolites)
+        if not 1 <= count <= MAX_METABOLITES:
+            raise ConfigError(f"metabolites must be 1 to {MAX_METABOLITES} names, not {count}.")
+        if (self.correction is None) != (self.corrected is None):
+            raise ConfigError("correction and corrected belong together.")
+        parts = [self.intervals.limits]
+        if self.correction is not None:
+            parts += [self.correction.knots, self.corrected.limits]
+        if any(len(part) != count for part in parts):
+            raise ConfigError(f"Every part of a calibration must be of the same {count} metabolites.")
+        if not 0 < self.scans < 2**53:
+            raise ConfigError(f"scans must be 1 or more, not {self.scans}.")
+
+    def judge(self, concentrations, spread, unbiased=False):
+        """Estimates and their Uncertainty.
+
+        Args:
+            concentrations: (..., metabolite) relative to the largest.
+            spread: (..., metabolite) logarithms of the expected errors.
+            unbiased: whether the estimates are corrected for shrinkage.
+        """
+        concentrations = np.asarray(concentrations, dtype=float)
+        if not unbiased:
+            return concentrations, self.intervals.around(concentrations, spread)
+        corrected = self.correction(concentrations, spread)
+        return corrected, self.corrected.around(corrected, spread)
 
 
-def open_errors(estimate, truth):
-    """Whether there is anything to err about: not where a metabolite is the largest, 1 by definition, in both."""
-    return (estimate < 1) | (truth < 1)
-
-
-def calibrate_errors(metabolites, estimate, truth, spread, source):
-    """Calibration of what a model says about scans of known contents.
+def cells_of(concentrations, spread, limits):
+    """Number of the cell of each estimate of a metabolite.
 
     Args:
-        metabolites: names.
-        estimate, truth: (scan, metabolite) concentrations relative to the largest.
-        spread: (scan, metabolite) logarithms of the expected errors.
-        source: what the scans were, in words.
+        concentrations, spread: arrays of one shape, as of `Intervals.around`.
+        limits: of the metabolite's classes.
 
     Returns:
-        Calibration. A metabolite that none of the scans holds has no factors.
+        int array: the tenth of the range [0, 1], or 10 for the largest, 1; with `CELLS` for each class before its own.
     """
-    scores, cells, kept = np.abs(estimate - truth) / np.exp(spread), cells_of(estimate), open_errors(estimate, truth)
-    known = (truth > 0).any(0) & (kept.sum(0) >= FEWEST_ROWS)
-    factors = [
-        _factors(scores[kept[:, place], place], cells[kept[:, place], place]) if known[place] else (None, None)
-        for place in range(len(metabolites))
-    ]
-    inner, outer = zip(*factors)
-    blank = Calibration(tuple(metabolites), inner, outer, tuple(map(tuple, np.eye(len(known)))), len(estimate), source)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        standard = np.nan_to_num((estimate - truth) / blank.uncertainty(estimate, spread).sd, posinf=0, neginf=0)
-    standard = standard.clip(-CLIPPED, CLIPPED)
-    moments = standard.T @ standard + np.diag(np.where((standard == 0).all(0), 1.0, 0.0))
-    size = np.sqrt(np.diagonal(moments))
-    rounded = np.round(moments / size[:, None] / size, 9)
-    return replace(blank, correlation=tuple(map(tuple, rounded.tolist())))
-
-
-def _factors(scores, cells):
-    """Quantiles of scores at `LEVELS` in each cell, two tuples of `CELLS` numbers."""
-    rows = []
-    for cell in range(CELLS):
-        chosen = cells == cell
-        for reach in range(1, CELLS):
-            if chosen.sum() >= min(ENOUGH_ROWS, len(scores)):
-                break
-            chosen = np.abs(cells - cell) <= reach
-        rows.append([quantile(scores[chosen], level) for level in LEVELS])
-    return tuple(zip(*rows))
-
-
-def quantile(scores, level):
-    """The score that a new one of the same kind stays below with at least a probability.
-
-    It is the ceil((n + 1) level)-th smallest of n, the finite-sample quantile of conformal prediction.
-    """
-    place = min(int(np.ceil((len(scores) + 1) * level)), len(scores))
-    return min(float(np.partition(scores, place - 1)[place - 1]), MAX_FACTOR)
+    tenths = np.where(concentrations >= 1, CELLS - 1, tenths_of(concentrations))
+    return tenths + CELLS * np.searchsorted(limits, spread, side="right")
 
 
 def read_calibration(folder, metabolites, weights_sha256):

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -17,7 +17,7 @@ from ..basis.basis_files import MAX_METABOLITES
 from ..basis.basis_set import EDITED, SINGLE
 from ..config import from_dict, read_json, to_dict
 from ..errors import ConfigError, ModelError
-from ..folders import whole_folder
+from ..folders import whole_folder, write_whole
 from .calibration import FILE, Calibration, calibration_values, read_calibration
 from .card import card_text, check_card
 from .inputs import InputConfig
@@ -89,6 +89,7 @@ class TrainedModel:
         weights_sha256: of the weights' file; None before it was saved.
         calibration: Calibration of its error bars; None for a model without.
         trust: dict with the thresholds of its trust flag as stored (`fit.trust.Thresholds`); None for a model without.
+        unbiased: whether its estimates are corrected for shrinkage.
     """
 
     name: str
@@ -99,6 +100,20 @@ class TrainedModel:
     weights_sha256: str | None = None
     calibration: Calibration | None = None
     trust: dict | None = None
+    unbiased: bool = False
+
+    def without_shrinkage(self):
+        """The model with estimates that are corrected for shrinkage.
+
+        Raises:
+            ModelError: its calibration has no correction.
+        """
+        if self.calibration is None or self.calibration.correction is None:
+            raise ModelError(
+                f"The model {self.name} has no correction for shrinkage: calibrate it on more scans with "
+                "fsl_mrs_dl calibrate, or leave --unbiased out."
+            )
+        return replace(self, unbiased=True)
 
 
 def build_network(config, options):
@@ -146,7 +161,7 @@ def save_model(model, folder, overwrite=False, beside=()):
 def write_calibration(folder, calibration):
     """Write the Calibration of the weights in a model's folder there."""
     values = calibration_values(calibration, _digest(folder / "weights.safetensors"))
-    (folder / FILE).write_text(json.dumps(values) + "\n", encoding="utf-8")
+    write_whole(folder / FILE, json.dumps(values) + "\n")
 
 
 def _digest(path):

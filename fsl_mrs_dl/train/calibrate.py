@@ -1,6 +1,6 @@
 """Error bars of a trained network, from its errors on simulated scans that it was not trained on."""
 
-from ..model.calibration import calibrate_errors
+from ..model.conformal import calibrate_errors
 from .validate import simulated_estimates
 
 
