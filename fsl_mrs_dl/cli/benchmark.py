@@ -86,11 +86,9 @@ def _time_scans(args):
     if host:
         speeds.append(newton_speed(scans, min(args.newton, args.scans)))
         _print_speed(speeds[1])
-        cpu, clock = speeds[1].median_ms / speeds[0].median_ms, speeds[0].scans_per_s / speeds[1].scans_per_s
-        print(
-            f"\n{speeds[0].name} takes 1/{cpu:.0f} of the processor time of {speeds[1].name} for a scan (medians); by "
-            f"the clock, on all cores against one, it fits {clock:.0f} times the scans per second."
-        )
+        # Of medians, as single Newton fits take many times as long as the others.
+        ratio = speeds[1].median_ms / speeds[0].median_ms
+        print(f"\nMedian processor time of a scan: {speeds[1].name} takes {ratio:.0f} times that of {speeds[0].name}.")
     return _end(args, host, speeds)
 
 
@@ -114,8 +112,9 @@ def _print_head(title, columns):
 
 
 def _print_row(name, *values):
-    """Row of a table."""
-    print(f"| {name} | " + " | ".join(f"{value:.4g}" for value in values) + " |", flush=True)
+    """Row of a table; whole numbers are counts."""
+    words = (str(value) if isinstance(value, int) else f"{value:.4g}" for value in values)
+    print(f"| {name} | " + " | ".join(words) + " |", flush=True)
 
 
 def _print_speed(speed):
