@@ -306,6 +306,20 @@ def test_priors_check_themselves(change, message):
         PoolPriors(**change)
 
 
+def test_ranges_are_changed_by_name():
+    values = {"b1_scale": [0.9, 1.1], "refocusing_shape": [0, 0, 1]}
+    priors = PoolPriors(positions=4).with_ranges(values, "mine.json")
+    assert (priors.b1_scale, priors.refocusing_shape, priors.positions) == ((0.9, 1.1), (0.0, 0.0, 1.0), 4)
+    assert priors.ranges_unlike(PoolPriors()) == values
+    assert PoolPriors().ranges_unlike(PoolPriors(te_s=0.080)) == {}
+
+
+@pytest.mark.parametrize("values", [{"b1": [0.9, 1.1]}, {"te_s": 0.07}, [1], {"b1_scale": 1}, {"b1_scale": ["a", 2]}])
+def test_ranges_that_are_none_are_refused(values):
+    with pytest.raises(BasisError, match="mine.json"):
+        PoolPriors().with_ranges(values, "mine.json")
+
+
 def test_priors_survive_json():
     priors = PoolPriors(b1_scale=(0.8, 1.2), positions=4)
     assert PoolPriors.from_json(priors.to_json()) == priors

@@ -97,6 +97,17 @@ def test_pool_is_written_beside_the_set_and_repeats_with_its_seed(tmp_path):
     assert np.abs(one.fids - other.fids).max() > 1e-3
 
 
+def test_a_pool_takes_the_ranges_of_a_file(tmp_path):
+    from fsl_mrs_dl.basis.pool import read_pool
+
+    ranges = tmp_path / "ranges.json"
+    ranges.write_text('{"b1_scale": [0.95, 1.05], "calibration": [1, 1]}')
+    assert simulate(tmp_path / "out", "--pool", 3, "--pool_ranges", ranges, names=["Cr"]) == 0
+    pool = read_pool(tmp_path / "out" / "pool.h5")
+    assert pool.priors.b1_scale == (0.95, 1.05)
+    assert np.abs(pool.parameters["b1_scale"] - 1).max() <= 0.05
+
+
 def test_the_device_is_chosen_where_it_is_asked_for():
     import torch
 

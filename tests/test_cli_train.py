@@ -50,6 +50,7 @@ def test_refusals_come_before_the_training(tiny_basis, tmp_path, capsys):
         ([*common, *output, "--number", "10"], "raise the number"),
         ([*common, *output, "--time", "soon"], "--time"),
         ([*common, *output, "--devices", "0"], "devices"),
+        ([*common, *output, "--start", str(tmp_path / "none")], "none"),
         (common, "--output"),
     ]
     for arguments, word in cases:
@@ -139,3 +140,19 @@ def test_ctrl_c_keeps_the_training(tiny_basis, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(Trainee, "training_step", plain)
     assert main([*arguments, "--resume"]) == 0
     assert load_model(tmp_path / "mine").card["training"]["epochs"].startswith("2,")
+
+
+def test_the_command_of_a_pool_names_ranges_that_are_not_the_default_ones():
+    from types import SimpleNamespace
+
+    from fsl_mrs_dl.basis.pool_priors import PoolPriors
+    from fsl_mrs_dl.cli.train import pool_command
+
+    class Two(SimpleNamespace):
+        def __len__(self):
+            return 2
+
+    plain = Two(priors=PoolPriors(), names=("Cr",), seed=3)
+    other = Two(priors=PoolPriors(b1_scale=(0.9, 1.1)), names=("Cr",), seed=3)
+    assert "--pool_ranges" not in pool_command(plain, "pool/pool.h5")
+    assert pool_command(other, "pool/pool.h5").endswith("--pool 2 --seed 3 --output pool --pool_ranges pool_ranges.json")

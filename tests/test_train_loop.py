@@ -34,6 +34,18 @@ def test_the_same_seed_gives_the_same_weights(tiny_basis):
         assert torch.equal(first, second)
 
 
+def test_a_training_starts_from_the_weights_of_a_model(tiny_basis, tiny_model):
+    still = TrainConfig(number=64, batch=64, epochs=1, held_out=64, learning_rate=1e-12, weight_decay=0)
+    other = dataclasses.replace(PUBLISHED, shift_hz=(-9.0, 9.0))
+    model = train("yae", tiny_basis, other, still, tiny_model.options, progress=False, start=tiny_model)
+    for first, second in zip(tiny_model.network.parameters(), model.network.parameters(), strict=True):
+        assert torch.allclose(first, second, atol=1e-9)
+    assert model.config.line != tiny_model.config.line
+    assert tiny_model.name in model.card["training"]["start"]
+    with pytest.raises(ConfigError, match="cannot start from"):
+        train("yae", tiny_basis, other, still, SMALL, progress=False, start=tiny_model)
+
+
 def test_checkpoints_and_metrics_are_kept_and_the_best_is_taken(tiny_basis, tmp_path):
     plan = TrainConfig(number=1280, batch=64, epochs=2, held_out=64)
     work = WorkFolder(tmp_path / "work", {})

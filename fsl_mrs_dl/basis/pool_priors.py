@@ -5,7 +5,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -48,8 +48,9 @@ class PoolPriors:
     Attributes:
         shift_jitter_ppm: added to the shift of every group of equivalent spins (ppm). Tables hold for 37 C and pH
             7, solutions are often at room temperature; shifts depend on both (Wermter et al., MAGMA 30:579, 2017).
-        j_factor: times every group of equal couplings of a part; published couplings differ
-            (Govindaraju et al., NMR Biomed 13:129, 2000; Near et al., Magn Reson Med 70:1183, 2013).
+        j_factor: times every group of equal couplings of a part. Couplings belong to the molecule; published ones
+            differ by rounding and measurement (Govindaraju et al., NMR Biomed 13:129, 2000). Where they differ by
+            more (GABA: Near et al., Magn Reson Med 70:1183, 2013), `spin_table` has both.
         b1_scale: B1 over its nominal value, the same for all pulses (Deelchand et al., NMR Biomed 34:e4199, 2021).
         editing_b1, refocusing_b1: further factors of either class of pulse (their calibration). With b1_scale, the
             editing pulses turn by 113 to 238 degrees.
@@ -91,8 +92,8 @@ class PoolPriors:
             in one thing tends to be off in others.
     """
 
-    shift_jitter_ppm: tuple = (-0.025, 0.025)
-    j_factor: tuple = (0.90, 1.10)
+    shift_jitter_ppm: tuple = (-0.020, 0.020)
+    j_factor: tuple = (0.97, 1.03)
     b1_scale: tuple = (0.70, 1.20)
     editing_b1: tuple = (0.90, 1.10)
     refocusing_b1: tuple = (0.95, 1.05)
@@ -191,6 +192,30 @@ class PoolPriors:
         ones = dict.fromkeys(factors, (1, 1))
         first = {name: (1, *[0] * (len(choices) - 1)) for name, choices in CHOICES.items()}
         return cls(**(centred | zeros | ones | first | settings))
+
+    def with_ranges(self, values, source):
+        """These priors with other ranges or weights.
+
+        Args:
+            values: dict of name -> list of numbers, JSON-like.
+            source: where they are from, for errors.
+
+        Raises:
+            BasisError: a name is none of a range or of weights, or a value does not fit it.
+        """
+        known = [field.name for field in fields(self) if isinstance(field.default, tuple)]
+        unknown = sorted(set(values) - set(known)) if isinstance(values, dict) else ["no JSON object"]
+        if unknown:
+            raise BasisError(f"{source}: what a pool varies is {', '.join(known)}, not {unknown[0]}.")
+        try:
+            return replace(self, **{name: tuple(value) for name, value in values.items()})
+        except (TypeError, ValueError) as exc:
+            raise BasisError(f"{source}: a range of a pool is a list of numbers, [low, high] ({exc}).") from exc
+
+    def ranges_unlike(self, other):
+        """Ranges and weights that differ from another one's, as `with_ranges` takes them."""
+        pairs = {f.name: (getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
+        return {name: list(own) for name, (own, its) in pairs.items() if isinstance(own, tuple) and own != its}
 
     def to_json(self):
         """The priors as JSON text."""

@@ -55,6 +55,7 @@ def add_arguments(parser):
     add("--linewidth", type=float, metavar="HZ", help=f"width of every line, Hz (default: {default['linewidth']:g})")
     add("--spin_systems", metavar="FILE", help="table of spin systems, JSON (default: the shipped one)")
     add("--pool", type=int, metavar="N", help="also write pool.h5: N bases with varied sequence and shifts")
+    add("--pool_ranges", metavar="FILE", help="what a pool varies, where other than by default: JSON, name to range")
     add("--seed", type=int, default=1, help="of the variations in a pool (default: %(default)s)")
     add(
         "--engine",
@@ -268,6 +269,7 @@ def _pool_priors(args):
         ConfigError: the pool cannot be of this sequence or these spin systems.
     """
     from ..basis.pool import PoolPriors
+    from ..config import read_json
     from ..errors import ConfigError
 
     if args.sequence != ["megapress"]:
@@ -283,7 +285,10 @@ def _pool_priors(args):
         if getattr(args, option) is not None:
             shift = values[option] - BUILDER_DEFAULTS[option]
             moved[field] = tuple(limit + shift for limit in getattr(PoolPriors, field))
-    return PoolPriors(**_shared_options(values), **moved)
+    priors = PoolPriors(**_shared_options(values), **moved)
+    if args.pool_ranges is None:
+        return priors
+    return priors.with_ranges(read_json(args.pool_ranges, "ranges of a pool"), args.pool_ranges)
 
 
 def _write_pool(priors, names, args, folder):

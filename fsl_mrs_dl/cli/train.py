@@ -7,6 +7,9 @@ from pathlib import Path
 
 from . import finetune
 
+RANGES_FILE = "pool_ranges.json"
+"""File that a card's command takes the ranges of a pool from, which stand beside it in the card."""
+
 
 def add_arguments(parser):
     """Options of the command."""
@@ -18,6 +21,7 @@ def add_arguments(parser):
     add("--recipe", help="what the training scans look like (default: phantom)")
     add("--data", metavar="FILE", help="train on a file of fsl_mrs_dl generate, again and again (default: new scans)")
     add("--config", help="JSON file with options of the network")
+    add("--start", metavar="MODEL", help="begin with the weights of this model of the same network and basis set")
     _plan_arguments(parser)
     _place_arguments(parser)
     finetune.add_arguments(parser)
@@ -61,6 +65,7 @@ def run(args):
     from ..basis.basis_set import check_basis, read_basis, shipped_basis
     from ..basis.pool import read_pool
     from ..errors import ConfigError
+    from ..model.checkpoint import load_model
     from ..synth.dataset import as_narrow
     from ..synth.priors import recipe_named
     from ..train.loop import Hardware, settings, train
@@ -72,8 +77,8 @@ def run(args):
     preset = _preset(args)
     plan = _plan(args, preset)
     if args.finetune:
-        if args.data or args.config or args.benchmark:
-            raise ConfigError("--finetune takes a model as it is; leave --data, --config and --benchmark out.")
+        if args.data or args.config or args.start or args.benchmark:
+            raise ConfigError("--finetune takes a model as it is; leave --data, --config, --start and --benchmark out.")
         return _train(args, pool, *finetune.adapt(args, plan, pool, hardware))
     if args.scans or args.truth:
         raise ConfigError("--scans and --truth are for adapting a model: give it as --finetune MODEL.")
@@ -89,12 +94,13 @@ def run(args):
     if args.benchmark:
         return _benchmark(args, basis, recipe, pool, hardware)
     what = (preset.network, basis, recipe, plan, options, pool)
+    start = load_model(args.start) if args.start else None
 
     def begin(work, resume):
         """Train in a WorkFolder."""
-        return train(*what, work, hardware, scans=scans, resume=resume)
+        return train(*what, work, hardware, scans=scans, resume=resume, start=start)
 
-    return _train(args, pool, settings(*what, scans, hardware), begin)
+    return _train(args, pool, settings(*what, scans, hardware, start), begin)
 
 
 def _train(args, pool, settings, begin):
@@ -118,7 +124,7 @@ def _train(args, pool, settings, begin):
 
     if not args.output:
         raise ConfigError("Where should the model go? Give --output FOLDER.")
-    inputs = [*(args.basis or ()), args.pool, args.data, args.config, args.finetune, args.scans, args.truth]
+    inputs = [*(args.basis or ()), args.pool, args.data, args.config, args.start, args.finetune, args.scans, args.truth]
     target = check_free(Path(args.output), args.overwrite, inputs)
     work = WorkFolder(target.with_name(f"{target.name}.training"), settings)
     # On several devices every process runs this command; the first one keeps the folder.
@@ -141,6 +147,9 @@ def _train(args, pool, settings, begin):
     part = model.card["adapted_to" if args.finetune else "training"]
     if pool is not None:
         part["command of the pool"] = pool_command(pool, args.pool)
+        ranges = pool.priors.ranges_unlike(type(pool.priors)())
+        if ranges:
+            part["ranges of the pool"] = ranges
     part["command"] = command_line(args)
     save_model(model, target, args.overwrite, work.results())
     shutil.rmtree(work.path)
@@ -239,7 +248,7 @@ def command_line(args):
     """The command that trains the same model again."""
     words = ["fsl_mrs_dl", "train"]
     names = "finetune scans truth" if args.finetune else "model"
-    names += " basis pool pool_spectrum recipe data config number passes time batch epochs patience"
+    names += " basis pool pool_spectrum recipe data config start number passes time batch epochs patience"
     names += " learning_rate optimiser weight_decay schedule plateau_epochs clip precision held_out seed output"
     for name in names.split():
         value = getattr(args, name)
@@ -252,10 +261,12 @@ def command_line(args):
 
 
 def pool_command(pool, path):
-    """The command that makes the same pool again, where it was drawn from the default priors."""
+    """The command that makes the same pool again; ranges that are not the default ones are taken from a file."""
     priors = pool.priors
     words = ["fsl_mrs_dl", "simulate", "--sequence", "megapress", "--te", f"{priors.te_s * 1e3:g}", "--b0", priors.b0_t]
     words += ["--metabolites", *pool.names, "--points", priors.points, "--bandwidth", f"{priors.bandwidth_hz:g}"]
     words += ["--linewidth", f"{priors.linewidth_hz:g}", "--resolution", priors.positions]
     words += ["--pool", len(pool), "--seed", pool.seed, "--output", Path(path).parent]
+    if priors.ranges_unlike(type(priors)()):
+        words += ["--pool_ranges", RANGES_FILE]
     return shlex.join(map(str, words))

@@ -23,7 +23,7 @@ from ..synth.priors import PUBLISHED
 from .bound import least_squares_errors
 from .calibrate import calibrate_trained
 from .feed import Source
-from .trainee import Trainee, untrained
+from .trainee import Trainee, tell_basis, untrained
 from .validate import simulated_errors
 from .watch import Curves, Events, MetricsFile, Progress, tensorboard_is_there
 from .work_folder import EVENTS
@@ -83,7 +83,9 @@ def model_config(network_name, basis, recipe, options):
     )
 
 
-def settings(network_name, basis, recipe, plan, options=None, pool=None, scans=None, hardware=Hardware()):
+def settings(
+    network_name, basis, recipe, plan, options=None, pool=None, scans=None, hardware=Hardware(), start=None
+):
     """All that decides what a training gives, JSON-like; a resumed one must have the same."""
     return {
         "version": __version__,
@@ -95,12 +97,13 @@ def settings(network_name, basis, recipe, plan, options=None, pool=None, scans=N
         "pool": None if pool is None else f"{len(pool.fids)} bases, seed {pool.seed}",
         "data": None if scans is None else f"{scans.scans} stored scans, seed {scans.seed}",
         "devices": [hardware.devices, hardware.nodes],
+        "start": None if start is None else start.weights_sha256,
     }
 
 
 def train(
     network_name, basis, recipe, plan, options=None, pool=None, work=None, hardware=Hardware(), progress=True,
-    scans=None, resume=False,
+    scans=None, resume=False, start=None,
 ):  # fmt: skip
     """Train a network on simulated scans.
 
@@ -116,6 +119,7 @@ def train(
         progress: show a progress bar.
         scans: synth.store.StoredScans to train on; new scans of the recipe, with the plan's seed, where None.
         resume: continue from the last checkpoint in `work`, if there is one.
+        start: TrainedModel of the same network and basis set whose weights are the first ones; random ones where None.
 
     Returns:
         TrainedModel with its errors on held-out scans of the recipe and of the published conditions; None in the
@@ -126,6 +130,8 @@ def train(
     options = options or network_classes(network_name)[1]()
     config = model_config(network_name, basis, recipe, options)
     network = untrained(config, options, basis)
+    if start is not None:
+        take_weights(network, start, config, options, basis)
     source = Source(basis, recipe, pool, plan.seed if scans is None else scans.seed, plan.batch, scans)
     trainee = Trainee(network, config, plan, source, work, resume=resume)
     device, is_first = fit(trainee, hardware, progress)
@@ -136,7 +142,35 @@ def train(
     calibration = calibrate_trained(network, config, source, plan.held_out, device)
     card = model_card(network_name, config, basis, recipe, trainee, pool, device)
     card |= errors
+    if start is not None:
+        card["training"]["start"] = start_text(start)
     return TrainedModel(network_name, config, options, network.cpu(), card, calibration=calibration)
+
+
+def start_text(start):
+    """What a training began from, in words."""
+    return f"weights of {start.name}, {start.card['training']['scans']} scans"
+
+
+def take_weights(network, start, config, options, basis):
+    """Give an untrained network the weights of a trained one.
+
+    Args:
+        network: of `trainee.untrained`.
+        start: TrainedModel.
+        config, options, basis: of the network.
+
+    Raises:
+        ConfigError: the trained one is another network, or of another basis set.
+    """
+    # The ranges of the lines may be those of another recipe.
+    if replace(start.config, line=config.line) != config or start.options != options:
+        raise ConfigError(
+            f"The training cannot start from {start.name}: it is of another network, size or basis set. Give the "
+            "--model, --config and --basis that it was trained with."
+        )
+    network.load_state_dict(start.network.state_dict())
+    tell_basis(network, config, basis)
 
 
 def fit(trainee, hardware=Hardware(), progress=True):

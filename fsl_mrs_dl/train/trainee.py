@@ -26,10 +26,15 @@ VALIDATION_SCANS = 2048
 def untrained(config, options, basis):
     """An untrained network of a ModelConfig and its own configuration, told the basis set where it asks for one."""
     network = build_network(config, options)
+    tell_basis(network, config, basis)
+    return network
+
+
+def tell_basis(network, config, basis):
+    """Tell a network of a ModelConfig the basis set, where it asks for one."""
     if hasattr(network, "take_basis"):
         fids = basis.resample(config.input.dwell_s, config.input.points).fids
         network.take_basis(torch.as_tensor(fids), config)
-    return network
 
 
 class Steps(IterableDataset):
