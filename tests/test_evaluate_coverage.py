@@ -46,7 +46,8 @@ def test_right_intervals_cover_and_narrow_ones_do_not(calibrated, tmp_path):
     text = coverage_text({"right": right, "wrong": wrong})
     assert "| wrong | b |" in text and "| a | 95 % |" in text
     reliability_plot(right, tmp_path / "plot.png", "toy")
-    assert (tmp_path / "plot.png").stat().st_size > 10_000
+    reliability_plot(right, tmp_path / "more.png", "toy", wrong)
+    assert 10_000 < (tmp_path / "plot.png").stat().st_size < (tmp_path / "more.png").stat().st_size
 
 
 def test_the_largest_by_definition_is_not_counted(calibrated):

@@ -9,10 +9,11 @@ import pytest
 from fsl_mrs_dl.fit.fsl_tables import percent_sd
 from fsl_mrs_dl.fit.group import write_group
 from fsl_mrs_dl.fit.physics import with_model_errors
-from fsl_mrs_dl.fit.predict import BatchPredictor, predict
+from fsl_mrs_dl.fit.predict import UNBIASED, BatchPredictor, predict
 from fsl_mrs_dl.fit.result import UNCERTAINTY_HEADINGS, make_result
 from fsl_mrs_dl.fit.scan import Scan
 from fsl_mrs_dl.model.calibration import CELLS, CLASSES, Calibration, Intervals
+from fsl_mrs_dl.model.unshrink import GRID, SURE, Correction
 
 from .fit_examples import MODEL, NAMES, example_basis, example_prediction, example_scan
 
@@ -122,3 +123,20 @@ def test_many_scans_get_the_error_bars_of_one(tiny_model, tiny_basis):
             np.testing.assert_allclose(many, one, rtol=0.02, atol=1e-4)
     bare = dataclasses.replace(tiny_model, calibration=None)
     assert predict(bare, scans[0], tiny_basis).uncertainty is None
+
+
+def test_estimates_are_corrected_for_shrinkage_where_that_is_asked_for(tiny_model, tiny_basis):
+    knots = tuple(np.linspace(-9.0, 1.0, len(SURE)).tolist())
+    half = tuple((value / 2,) * len(SURE) for value in GRID.tolist())
+    known = tiny_model.calibration
+    halved = dataclasses.replace(known, correction=Correction((knots,) * 3, (half,) * 3), corrected=known.intervals)
+    model = dataclasses.replace(tiny_model, calibration=halved)
+    fids = np.einsum("k,ckn->cn", [0.5, 0.3, 1.0], tiny_basis.fids) * np.exp(-np.pi * 4 * np.arange(2048) * 5e-4)
+    scan = Scan(fids, tiny_basis.conditions, 5e-4, tiny_basis.centre_hz)
+    before, after = predict(model, scan, tiny_basis), predict(model.without_shrinkage(), scan, tiny_basis)
+    largest = before.concentrations == 1
+    np.testing.assert_allclose(after.concentrations, np.where(largest, 1.0, before.concentrations / 2), atol=1e-4)
+    assert UNBIASED in after.notes and UNBIASED not in before.notes
+    assert (after.interval95[:, 0] <= after.concentrations).all()
+    many, _ = BatchPredictor(model.without_shrinkage(), scan, tiny_basis)(fids[None])
+    np.testing.assert_allclose(many.concentrations[0], after.concentrations, atol=5e-3)

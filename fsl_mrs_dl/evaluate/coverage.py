@@ -91,7 +91,8 @@ def coverage_folder(model, streams, number, folder):
     pandas.concat(tables, names=["scans of"]).droplevel(1).to_csv(folder / "coverage.csv")
     text = coverage_text(tables)
     (folder / "coverage.md").write_text(text + "\n", encoding="utf-8")
-    reliability_plot(next(iter(tables.values())), folder / "reliability.png", f"Intervals of {model.name}")
+    first, *others = list(tables.values())[: len(ways)]
+    reliability_plot(first, folder / "reliability.png", f"Intervals of {model.name}", *others)
     return text
 
 
@@ -130,13 +131,14 @@ def _tenth_lines(table):
     return lines
 
 
-def reliability_plot(table, path, title):
+def reliability_plot(table, path, title, unbiased=None):
     """Picture of a `coverage`: above, how often intervals hold in every tenth; below, the mean errors there.
 
     Args:
         table: DataFrame of `coverage`.
         path: of the PNG file.
         title: of the picture.
+        unbiased: `coverage` of the same scans' estimates without shrinkage, whose mean errors are drawn too.
     """
     from matplotlib.figure import Figure
 
@@ -158,6 +160,10 @@ def reliability_plot(table, path, title):
                 values = 100 * rows[f"covered_{level * 100:.0f}"]
                 above.plot(centres, values, style, color=colour, markersize=4, linewidth=1.2, label=label)
             below.plot(centres, rows["mean_error"], style, color=colour, markersize=4, linewidth=1.2)
+        if unbiased is not None:
+            rows = unbiased[(unbiased["metabolite"] == name) & (unbiased["by"] == "truth")].sort_values("tenth")
+            label = "with --unbiased, by tenths of the truth"
+            below.plot(centres, rows["mean_error"], "^:", color="#2e7d32", markersize=4, linewidth=1.2, label=label)
         above.set_title(name)
         above.set_ylim(50, 100)
         below.set_xlabel("relative to the largest")
@@ -165,5 +171,7 @@ def reliability_plot(table, path, title):
     axes[0, 0].set_ylabel("scans whose interval\nholds the truth (%)")
     axes[1, 0].set_ylabel("mean error\n(estimate less truth)")
     axes[0, 0].legend(loc="lower left", fontsize=8)
+    if unbiased is not None:
+        axes[1, 0].legend(loc="upper left", fontsize=8)
     figure.suptitle(f"{title}: coverage of the 68 % and 95 % intervals, and mean errors (grey: ±3 points, ±0.01)")
     figure.savefig(path, dpi=110)
