@@ -93,18 +93,17 @@ def simulate_scans(basis, recipe, number, seed=1):
     return Scans(fids, contents / contents.max(1, keepdims=True), basis)
 
 
-def network_speed(model, scans, **options):
+def network_speed(model, scans):
     """Speed of a network on all scans, on all cores.
 
     Args:
-        model: TrainedModel.
+        model: TrainedModel; its estimates are refined where it is `refined`.
         scans: Scans.
-        **options: of `BatchPredictor`.
 
     Returns:
         ScanSpeed.
     """
-    predictor = BatchPredictor(model, scans.scan(0), scans.basis, **options)
+    predictor = BatchPredictor(model, scans.scan(0), scans.basis)
     order = [scans.basis.names.index(name) for name in model.config.metabolites]
 
     def work(chunk):
