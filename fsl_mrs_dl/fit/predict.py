@@ -245,7 +245,7 @@ def predict_prepared(model, prepared, seen=None):
 
 
 UNBIASED = (
-    "The concentrations are corrected for shrinkage: right on the mean of many simulated scans, each of them further "
+    "The concentrations are corrected for shrinkage: right on the mean of many simulated scans, but on average further "
     "from the truth than without."
 )
 """Note of such estimates."""
