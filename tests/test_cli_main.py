@@ -1,5 +1,6 @@
 """The dispatcher: help, the short form of fit, errors as one line."""
 
+import subprocess
 import sys
 import types
 
@@ -64,3 +65,18 @@ def test_options_are_not_abbreviated(calls):
     with pytest.raises(SystemExit) as stop:
         cli.main(["fit", "--dat", "a"])
     assert stop.value.code == 2
+
+
+def test_a_reader_that_has_gone_is_no_error():
+    """As in `fsl_mrs_dl ... | head`: output that nobody reads ends the command quietly."""
+    program = (
+        "import sys, types; from fsl_mrs_dl.cli import main as cli\n"
+        "cli.importlib = types.SimpleNamespace(import_module=lambda name: types.SimpleNamespace("
+        "add_arguments=lambda parser: None, run=lambda args: print('x' * 100000) or 0))\n"
+        "sys.exit(cli.main(['plugin']))"
+    )
+    command = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    command.stdout.close()
+    error = command.stderr.read()
+    assert command.wait() == cli.PIPE_CLOSED
+    assert error == b""

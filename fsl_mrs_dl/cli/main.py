@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import importlib
+import os
 import sys
 from pathlib import Path
 
@@ -25,6 +26,9 @@ COMMANDS = {
 
 DEFAULT_COMMAND = "fit"
 
+PIPE_CLOSED = 141
+"""Exit code that a shell gives to a command whose reader has gone (128 + SIGPIPE)."""
+
 
 def main(argv=None):
     """Run the command line.
@@ -33,8 +37,8 @@ def main(argv=None):
         argv: arguments without the program's name; sys.argv[1:] if None.
 
     Returns:
-        Exit code: 0, 2 for bad input (printed as one line to stderr), 130 if interrupted, or what the
-        subcommand returns.
+        Exit code: 0, 2 for bad input (printed as one line to stderr), 130 if interrupted, 141 if the reader of its
+        output has gone, or what the subcommand returns.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] in ("-h", "--help"):
@@ -79,7 +83,13 @@ def run_command(name, argv=None):
     module.add_arguments(parser)
     args = parser.parse_args(argv)
     try:
-        return module.run(args)
+        code = module.run(args)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # Who read what is printed, such as head, has gone; nothing more can be said, at the end of Python either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
     except FslMrsDlError as exc:
         print(f"fsl_mrs_dl {name}: {' '.join(str(exc).split())}", file=sys.stderr)
         return 2
