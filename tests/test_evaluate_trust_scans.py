@@ -7,6 +7,8 @@ import pytest
 
 from fsl_mrs_dl import axes
 from fsl_mrs_dl.basis.basis_set import read_basis, shipped_basis
+from fsl_mrs_dl.basis.pool import sample_pool
+from fsl_mrs_dl.basis.pool_priors import PoolPriors
 from fsl_mrs_dl.errors import BasisError, ModelError
 from fsl_mrs_dl.evaluate import trust_scans as module
 from fsl_mrs_dl.evaluate.trust_table import check_kind
@@ -16,11 +18,14 @@ from .conftest import make_basis
 
 @pytest.fixture(scope="module")
 def scans():
-    return module.trust_scans(read_basis(shipped_basis()), None, 4, 3)
+    basis, priors = read_basis(shipped_basis()), PoolPriors.fixed(b0_t=2.8935486, positions=1)
+    pool = sample_pool(priors, basis.names, 1, 1)
+    wider = sample_pool(priors, (*basis.names, *module.FOREIGN, *module.UNKNOWN), 1, 1)
+    return module.trust_scans(basis, pool, wider, 8, 3)
 
 
 def test_every_kind_of_the_list_is_there(scans):
-    assert len(scans.spoilt) == 10 and scans.clean.shape == (4 * module.GOOD_EACH, 2, 2048)
+    assert len(scans.spoilt) == 11 and scans.clean.shape == (8 * module.GOOD_EACH, 2, 2048)
     for fids in (scans.clean, *scans.spoilt.values()):
         assert fids.shape[1:] == (2, 2048) and np.isfinite(fids).all()
 
@@ -54,4 +59,4 @@ def test_only_models_that_the_scans_are_for_get_thresholds():
 
 def test_a_single_spectrum_cannot_make_them():
     with pytest.raises(BasisError, match="edited"):
-        module.trust_scans(make_basis(conditions=("single",)), None, 4, 1)
+        module.trust_scans(make_basis(conditions=("single",)), None, None, 4, 1)

@@ -153,6 +153,7 @@ def test_the_tree_is_fsl_mrsi_s(output):
     expected = {f"concs/{kind}/{name}.nii.gz" for kind in ("raw", "internal") for name in names + sums}
     expected |= {f"uncertainties/{name}_sd.nii.gz" for name in names + sums}
     expected |= {f"qc/{name}_{figure}.nii.gz" for name in names for figure in ("snr", "fwhm")}
+    expected |= {"qc/trust_level.nii.gz", "qc/trust_score.nii.gz"}
     nuisance = "p0 p1 shift_group0 combined_lw_group0 gamma_group0 sigma_group0".split()
     expected |= {f"nuisance/{name}.nii.gz" for name in nuisance}
     expected |= {f"fit/{name}.nii.gz" for name in ("fit", "baseline", "residual")}

@@ -12,20 +12,14 @@ from fsl_mrs_dl import axes
 from fsl_mrs_dl.basis.basis_set import write_basis
 from fsl_mrs_dl.cli.main import main
 from fsl_mrs_dl.config import from_dict, to_dict
-from fsl_mrs_dl.errors import ConfigError, ModelError
+from fsl_mrs_dl.errors import ConfigError, ModelError, OutputError
 from fsl_mrs_dl.evaluate.trust_scans import SWAPPED, TrustScans
-from fsl_mrs_dl.evaluate.trust_table import checks_of, learn, roc_area, trust_table, write_thresholds
+from fsl_mrs_dl.evaluate.trust_table import checks_of, learn, roc_area, trust_table
 from fsl_mrs_dl.fit.predict import look
-from fsl_mrs_dl.fit.trust import (
-    WORDS,
-    CheckScale,
-    Thresholds,
-    assess_many,
-    joined,
-    thresholds_of,
-)
-from fsl_mrs_dl.fit.trust_checks import measure
+from fsl_mrs_dl.fit.trust import Judge
+from fsl_mrs_dl.fit.trust_checks import Checks
 from fsl_mrs_dl.model.checkpoint import load_model, save_model, shipped_models
+from fsl_mrs_dl.model.thresholds import WORDS, CheckScale, Thresholds, joined, write_thresholds
 from fsl_mrs_dl.synth.dataset import Stream
 from fsl_mrs_dl.synth.priors import RECIPES
 
@@ -46,7 +40,7 @@ def noise_of(number, seed, conditions=2):
 
 
 def measured(model, basis, fids):
-    return measure(model, basis, look(model, fids))
+    return Checks(model, basis)(look(model, fids))
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +118,7 @@ def test_a_batch_is_one_by_one(tiny_model, tiny_basis):
 def test_spoilt_scans_are_told_from_good_ones_that_thresholds_never_saw(model, tiny_basis, spoilt):
     trained, _ = model
     new = checks_of(trained, tiny_basis, scans_of(tiny_basis, 80, 15))
-    table = trust_table(thresholds_of(trained), new, spoilt).set_index("scans")
+    table = trust_table(trained.trust, new, spoilt).set_index("scans")
     assert table.loc["all spoilt scans", "area"] > 0.97 and table.loc["noise", "out of range"] == 1
     assert table.loc["good scans", "in range"] > 0.8 and table.loc["good scans", "out of range"] < 0.1
     assert (table[["in range", "caution", "out of range"]].sum(axis=1) - 1).abs().max() < 1e-9
@@ -132,12 +126,12 @@ def test_spoilt_scans_are_told_from_good_ones_that_thresholds_never_saw(model, t
 
 def test_levels_and_reasons(model, tiny_basis):
     trained, _ = model
-    judged = assess_many(trained, tiny_basis, look(trained, noise_of(2, 9)), 2000.0)
+    judged = Judge(trained, tiny_basis, 2000.0)(look(trained, noise_of(2, 9)))
     assert all(trust.out_of_range and trust.reasons and trust.score > 2 for trust in judged)
     assert "out of range (score" in judged[0].text() and any("noise" in reason for reason in judged[0].reasons)
     # Referenced and phased, as prepared scans are.
     at_place = {"shift_hz": (0.0, 0.0), "phase_rad": (0.0, 0.0), "noise_sigma": (0.005, 0.006)}
-    fine = assess_many(trained, tiny_basis, look(trained, scans_of(tiny_basis, 20, 2, **at_place)), 2000.0)
+    fine = Judge(trained, tiny_basis, 2000.0)(look(trained, scans_of(tiny_basis, 20, 2, **at_place)))
     calm = [trust for trust in fine if trust.level == "in range"]
     assert len(calm) >= 10 and not any(trust.reasons or trust.note for trust in calm)
 
@@ -159,25 +153,20 @@ def test_area_under_the_curve():
 
 def test_without_thresholds_only_ranges_are_checked(tiny_model, tiny_basis):
     calm = scans_of(tiny_basis, 1, 4, noise_sigma=(0.005, 0.006))
-    (fine,) = assess_many(tiny_model, tiny_basis, look(tiny_model, calm), 2000.0)
+    (fine,) = Judge(tiny_model, tiny_basis, 2000.0)(look(tiny_model, calm))
     assert fine.level == "not checked" and "evaluate --trust" in fine.note
-    (bad,) = assess_many(tiny_model, tiny_basis, look(tiny_model, noise_of(1, 2)), 2000.0)
+    (bad,) = Judge(tiny_model, tiny_basis, 2000.0)(look(tiny_model, noise_of(1, 2)))
     assert bad.level == "out of range" and bad.reasons
     for recipe in (None, 1, {"noise_sigma": 5}, {"noise_sigma": ["a", "b"]}, {"noise_sigma": [0.1]}):
         stranger = dataclasses.replace(tiny_model, card={"training": {"recipe": recipe}})
-        (found,) = assess_many(stranger, tiny_basis, look(tiny_model, calm), 2000.0)
+        (found,) = Judge(stranger, tiny_basis, 2000.0)(look(tiny_model, calm))
         assert found.level == "not checked"
 
 
-def test_thresholds_are_kept_whole_and_of_these_weights(model, tiny_basis, tmp_path):
-    trained, folder = model
-    stored = thresholds_of(trained)
+def test_thresholds_are_kept_whole(model):
+    stored = model[0].trust
     assert from_dict(Thresholds, json.loads(json.dumps(to_dict(stored)))) == stored
     assert set(stored.names) <= set(WORDS)
-    assert thresholds_of(dataclasses.replace(trained, weights_sha256="0" * 64)) is None
-    broken = dict(to_dict(stored), caution=-1.0)
-    with pytest.raises(ModelError, match="evaluate --trust"):
-        thresholds_of(dataclasses.replace(trained, trust=broken))
     for scales in (stored.scales[:-1] + stored.scales[:1], (stored.scales[1], *stored.scales[1:])):
         with pytest.raises(ConfigError, match="pattern last"):
             dataclasses.replace(stored, scales=scales)
@@ -190,14 +179,49 @@ def test_thresholds_are_kept_whole_and_of_these_weights(model, tiny_basis, tmp_p
 def test_a_copy_keeps_the_thresholds_and_other_weights_do_not(model, tmp_path):
     trained, _ = model
     save_model(trained, tmp_path / "copy")
-    assert thresholds_of(load_model(tmp_path / "copy")) == thresholds_of(trained)
-    save_model(dataclasses.replace(trained, trust={**trained.trust, "weights_sha256": "0" * 64}), tmp_path / "other")
+    assert load_model(tmp_path / "copy").trust == trained.trust
+    of_others = dataclasses.replace(trained.trust, weights_sha256="0" * 64)
+    save_model(dataclasses.replace(trained, trust=of_others), tmp_path / "other")
     assert load_model(tmp_path / "other").trust is None
+    write_thresholds(tmp_path / "other", of_others)
+    assert load_model(tmp_path / "other").trust is None
+
+
+@pytest.mark.parametrize("spoil", ["caution", "cut", "list", "scale", "unknown"])
+def test_damaged_thresholds_are_refused_when_the_model_is_loaded(model, tmp_path, spoil):
+    save_model(model[0], tmp_path / "copy")
+    path = tmp_path / "copy" / "trust.json"
+    values = json.loads(path.read_text(encoding="utf-8"))
+    if spoil == "caution":
+        values["caution"] = -1.0
+    elif spoil == "scale":
+        values["scales"][0]["common"] = "x"
+    elif spoil == "unknown":
+        values["more"] = 1
+    text = json.dumps([values] if spoil == "list" else values)
+    path.write_text(text[:200] if spoil == "cut" else text, encoding="utf-8")
+    with pytest.raises(ModelError, match="trust.json"):
+        load_model(tmp_path / "copy")
+    assert load_model(tmp_path / "copy", judged=False).trust is None
+
+
+def test_thresholds_that_cannot_be_written_leave_the_old_ones(model, tmp_path, monkeypatch):
+    save_model(model[0], tmp_path / "copy")
+    path = tmp_path / "copy" / "trust.json"
+    before = path.read_text(encoding="utf-8")
+
+    def full(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(OutputError, match="no space left"):
+        write_thresholds(tmp_path / "copy", dataclasses.replace(model[0].trust, source="others"))
+    assert path.read_text(encoding="utf-8") == before and len(list(path.parent.glob("*trust*"))) == 1
 
 
 def test_shipped_models_have_thresholds_of_their_weights():
     for name in shipped_models():
-        assert thresholds_of(load_model(name)) is not None, f"{name}: run fsl_mrs_dl evaluate --trust"
+        assert load_model(name).trust is not None, f"{name}: run fsl_mrs_dl evaluate --trust"
 
 
 def test_single_spectra_of_scans():

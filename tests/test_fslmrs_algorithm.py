@@ -4,6 +4,7 @@ import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pandas
 import pytest
 
 import fsl_mrs_dl  # noqa: F401  adds the algorithm
@@ -238,6 +239,25 @@ def test_notes_of_the_prediction_are_warnings(single_basis, single_model_folder,
         result = mrs_of(single_basis).fit(method=f"dl:{single_model_folder}")
     # FSL-MRS's commands hide warnings; its report does not.
     assert "broadened by 2 Hz" in report.svs_methods_summary(result)
+
+
+def test_the_trust_flag_is_told_and_stands_in_table_and_report(single_basis, tmp_path, monkeypatch, capsys):
+    from fsl_mrs.utils import report
+
+    wide = scan_fid(single_basis) * np.exp(-40 * np.pi * axes.time_axis(single_basis.points, single_basis.dwell_s))
+    with pytest.warns(UserWarning, match="Trust: out of range .*times as wide"):
+        result = mrs_of(single_basis, wide).fit(method="dl")
+    assert result.dl_trust.out_of_range and "Trust flag: out of range" in report.svs_methods_summary(result)
+    result.to_file(tmp_path / "qc.csv", "qc")
+    table = pandas.read_csv(tmp_path / "qc.csv")
+    assert list(table.columns) == ["Metab", "SNR", "FWHM", "Trust score", "Trust"]
+    assert set(table["Trust"]) == {"out of range"} and set(table["Metab"]) == set(NAMES)
+    result.to_file(tmp_path / "summary.csv", "summary")
+    assert "Trust" not in pandas.read_csv(tmp_path / "summary.csv").columns
+    # FSL-MRS's command for single spectra hides warnings.
+    monkeypatch.setattr("sys.argv", ["/some/where/fsl_mrs"])
+    mrs_of(single_basis, wide).fit(method="dl")
+    assert "Trust: out of range" in capsys.readouterr().err
 
 
 def test_voxels_without_a_signal_are_left_out_where_the_command_fits_with_dl(single_basis, monkeypatch, capsys):

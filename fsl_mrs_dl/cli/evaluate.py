@@ -72,23 +72,27 @@ def _trust(args):
     """Make the thresholds of the models' trust flags, and print how well it tells spoilt scans from good ones."""
     from ..basis.basis_set import read_basis, shipped_basis
     from ..basis.pool import read_pool
-    from ..evaluate.trust_scans import trust_scans
-    from ..evaluate.trust_table import check_kind, judge_model, write_thresholds
+    from ..evaluate.trust_reference import foreign_pool
+    from ..evaluate.trust_scans import trust_scans, wider_pool
+    from ..evaluate.trust_table import check_kind, judge_model
     from ..fit.predict import check_basis_fits
     from ..fit.quantify import basis_for
-    from ..model.checkpoint import load_model
+    from ..model.checkpoint import load_model, model_folder
+    from ..model.thresholds import write_thresholds
 
     edited, pool = read_basis(shipped_basis()), read_pool(args.trust)
-    models = [(name, load_model(name)) for name in args.models]
+    # Thresholds that are damaged are what this is to mend.
+    models = [(name, load_model(name, judged=False)) for name in args.models]
     bases = [basis_for(model, args.basis) for _, model in models]
     for (_, model), basis in zip(models, bases):
         check_basis_fits(model, basis)
         check_kind(basis, edited)
     source = f"recipes phantom and scanner, {len(pool)} bases of {args.trust.rsplit('/')[-1]}, seed {args.seed}"
-    to_learn, to_test = (trust_scans(edited, pool, args.number, args.seed + 100 * step) for step in (0, 1))
+    wider, pools = wider_pool(edited, pool), (pool, foreign_pool(pool))
+    to_learn, to_test = (trust_scans(edited, pool, wider, args.number, args.seed + 100 * step) for step in (0, 1))
     for (name, model), basis in zip(models, bases):
-        thresholds, table = judge_model(model, basis, to_learn, to_test, source)
-        write_thresholds(name, thresholds)
+        thresholds, table = judge_model(model, basis, edited, pools, to_learn, to_test, source)
+        write_thresholds(model_folder(name), thresholds)
         print(f"{model.name}: thresholds written, from {args.number} scans of each kind ({source}). On others:")
         print(table.to_string(float_format="{:.3f}".format, index=False), end="\n\n")
 

@@ -25,7 +25,7 @@ def add_arguments(parser):
     add("--report", action="store_true", help="also write report.html")
     add("--compare", choices=("newton",), help="also fit with FSL-MRS's Newton and show its values (with FSL-MRS)")
     add("--unbiased", action="store_true", help="correct for shrinkage, at larger errors (see docs/error-bars.md)")
-    add("--strict", action="store_true", help="scans whose trust flag is out of range fail (see docs/trust.md)")
+    add("--strict", action="store_true", help="scans out of range fail, voxels stay empty (see docs/trust.md)")
     add("--overwrite", action="store_true", help="replace the output folder")
     add("--verbose", action="store_true", help="also print the notes of scans that went well")
     fit_host.add_arguments(parser)
@@ -97,8 +97,6 @@ def _imaging(args, options):
 
     if not args.data or len(args.data) != 1:
         raise ConfigError("--mask goes with one file of spectroscopic imaging: give --data SCAN --mask MASK.")
-    if args.strict:
-        raise ConfigError("--strict is for single spectra; of imaging only the mean is judged, in the report.")
     if args.compare:
         raise ConfigError("--compare is for single spectra; fsl_mrsi --algo Newton makes the maps to compare with.")
     if args.h2o:
@@ -106,7 +104,7 @@ def _imaging(args, options):
     check_free(Path(args.output), args.overwrite, [*args.data, args.mask, *(args.basis or ()), args.model])
     said = quantify_mrsi(
         args.data[0], args.mask, args.output, _model(args), args.basis, **options, report=args.report,
-        overwrite=args.overwrite, progress=True, edit_order=args.edit_order,
+        overwrite=args.overwrite, progress=True, edit_order=args.edit_order, strict=args.strict,
     )  # fmt: skip
     print("\n  ".join(said))
     print(f"Results are in {args.output}")

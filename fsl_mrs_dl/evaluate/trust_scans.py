@@ -10,15 +10,25 @@ import numpy as np
 import torch
 
 from .. import axes
-from ..basis.basis_set import EDITED, BasisSet
+from ..basis.basis_set import EDITED, SUBFOLDERS, BasisSet
 from ..basis.builders import megapress, press
+from ..basis.pool import sample_pool
 from ..basis.simulate import simulate
 from ..errors import BasisError
 from ..synth.dataset import GRID_DWELL_S, GRID_POINTS, Stream
 from ..synth.priors import RECIPES
 
 FOREIGN = ("Ins", "Lac", "PCh", "Tau")
-"""Metabolites outside the model that scans may hold."""
+"""Metabolites outside the model that scans hold, of those that the flag searches for."""
+
+UNKNOWN = ("PE", "bHB", "Ser", "Asc")
+"""Metabolites outside the model that the flag does not search for, to see what it finds without."""
+
+FOREIGN_BASES = 8
+"""Members of the pool that scans with such metabolites are made with."""
+
+FOREIGN_SHARES = (0.3, 1.0)
+"""Their concentration, relative to the largest of the model's."""
 
 LIPID_LINES = ((0.9, 0.4), (1.3, 1.0))
 """Methyl and methylene lines of lipids (ppm, relative amplitude)."""
@@ -48,21 +58,43 @@ class TrustScans:
 
 
 SWAPPED, WATER = "edit-on and edit-off swapped", "water left in"
-UNSEEN = {"edit_off": (SWAPPED,), "difference": (SWAPPED, WATER)}
+OUTSIDE, OTHER_OUTSIDE = "metabolite outside the model", "one that is not searched for"
+UNSEEN = {"edit_off": (SWAPPED,), "difference": (SWAPPED, WATER, OUTSIDE, OTHER_OUTSIDE)}
 """Spectrum -> kinds that it does not show alone: edit-on is a whole spectrum too; a difference turns its sign, which is
-taken for phase, and loses water that is the same in both."""
+taken for phase, and loses water and metabolites that are the same in both."""
+
+TESTED_ONLY = (OTHER_OUTSIDE,)
+"""Kinds that the flag is only tested with."""
+
+
+def of_spectrum(basis):
+    """ "edit_off" or "difference", which a BasisSet of one spectrum is for by its folder."""
+    names = {folder: spectrum for spectrum, folder in SUBFOLDERS.items()}
+    return names[basis.folders[0].name]
 
 
 def _single(fids, spectrum):
     return fids[:, :1] if spectrum == "edit_off" else fids[:, 1:] - fids[:, :1]
 
 
-def trust_scans(basis, pool, number, seed):
+def wider_pool(basis, pool):
+    """BasisPool of the first `FOREIGN_BASES` members of a pool with metabolites outside the model.
+
+    Args:
+        basis: BasisSet whose metabolites come first.
+        pool: BasisPool.
+    """
+    foreign = [name for name in (*FOREIGN, *UNKNOWN) if name not in basis.names]
+    return sample_pool(pool.priors, (*basis.names, *foreign), FOREIGN_BASES, pool.seed)
+
+
+def trust_scans(basis, pool, wider, number, seed):
     """Clean scans of recipes phantom and scanner, and spoilt ones of every kind.
 
     Args:
         basis: edited BasisSet.
         pool: BasisPool from which all bases are drawn; training must not have used its members.
+        wider: BasisPool of `wider_pool`.
         number: of scans of each kind; of clean ones there are `GOOD_EACH` times as many.
         seed: of everything random.
 
@@ -85,7 +117,8 @@ def trust_scans(basis, pool, number, seed):
         "wrong TE": _drawn(_other_basis(basis, "te"), None, number, seed + 2),
         "wrong sequence": _drawn(_other_basis(basis, "press"), None, number, seed + 3),
         "lines of 20 Hz": _drawn(basis, pool, number, seed + 4, lorentz_hz=(20.0, 20.0)),
-        "metabolite outside the model": _foreign(basis, number, seed + 5),
+        OUTSIDE: _foreign(basis, wider, FOREIGN, number, seed + 5),
+        OTHER_OUTSIDE: _foreign(basis, wider, UNKNOWN, number, seed + 6),
     }
     return TrustScans(clean, spoilt)
 
@@ -173,16 +206,19 @@ def _other_basis(basis, kind):
     return _basis_of(basis, sequences, basis.names)
 
 
-def _foreign(basis, number, seed):
-    """Scans that hold one of `FOREIGN` too, at 0.3 to 1 of the largest concentration."""
-    sequences = megapress(**_setup(basis))
+def _foreign(basis, made, foreign, number, seed, shares=FOREIGN_SHARES):
+    """Scans of bases of a wider pool that hold one more metabolite too, at a share of the largest concentration."""
+    foreign = [name for name in foreign if name not in basis.names]
     kept = []
-    for index, name in enumerate(name for name in FOREIGN if name not in basis.names):
-        wider = _basis_of(basis, sequences, (*basis.names, name))
-        share = number // len(FOREIGN) + (index < number % len(FOREIGN))
-        recipe = dataclasses.replace(RECIPES[RECIPES_OF_CLEAN[index % 2]], pool_fraction=0.0, clean_fraction=0.0)
-        batch = Stream(wider, recipe, seed, None, max(8 * share, 8))[index]
-        contents = batch.draw.concentrations
-        enough = torch.nonzero(contents[:, -1] > 0.3 * contents.amax(1))[:, 0][:share]
-        kept.append(batch.measured[enough].numpy())
+    for index, name in enumerate(foreign):
+        chosen = [made.names.index(one) for one in (*basis.names, name)]
+        wider = dataclasses.replace(made, names=(*basis.names, name), fids=made.fids[:, :, chosen])
+        for half, recipe_name in enumerate(RECIPES_OF_CLEAN):
+            place = 2 * index + half
+            wanted = number // (2 * len(foreign)) + (place < number % (2 * len(foreign)))
+            recipe = dataclasses.replace(RECIPES[recipe_name], pool_fraction=1.0, clean_fraction=0.0)
+            batch = Stream(wider.member(0), recipe, seed, wider, max(8 * wanted, 32))[place]
+            share = batch.draw.concentrations[:, -1] / batch.draw.concentrations[:, :-1].amax(1)
+            enough = torch.nonzero((share > shares[0]) & (share <= shares[1]))[:, 0][:wanted]
+            kept.append(batch.measured[enough].numpy())
     return np.concatenate(kept)

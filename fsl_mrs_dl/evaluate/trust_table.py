@@ -1,22 +1,20 @@
 """Thresholds of the trust flag from simulated scans, and how well the flag tells spoilt scans from good ones."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
 import pandas
 from scipy.stats import rankdata
 
-from ..basis.basis_set import SUBFOLDERS
-from ..config import to_dict
-from ..errors import ModelError, OutputError
+from ..errors import ModelError
 from ..fit.align import Aligner
 from ..fit.predict import look
 from ..fit.scan import MAX_FIELD_DIFFERENCE, Scan
-from ..fit.trust import CheckScale, Thresholds, joined, logarithms, regressors
-from ..fit.trust_checks import measure
-from ..model.checkpoint import TRUST_FILE, model_folder
+from ..fit.trust_checks import Checks
+from ..model.thresholds import CheckScale, Thresholds, joined, logarithms, regressors
 from ..synth.dataset import GRID_DWELL_S
+from .trust_reference import make_reference
+from .trust_scans import TESTED_ONLY, of_spectrum
 
 COMMON, RARE = 0.97, 0.997
 PATTERN_COMMON, PATTERN_RARE = 0.5, 0.9
@@ -26,7 +24,7 @@ flags."""
 
 RIDGE = 3.0
 STEPS = 30
-AT_ONCE = 200
+AT_ONCE = 64
 
 
 def check_kind(basis, edited):
@@ -55,23 +53,26 @@ def scans_for(basis, scans):
     """TrustScans as a model of the basis set takes them: both conditions, or the only one."""
     if len(basis.conditions) == 2:
         return scans
-    names = {folder: spectrum for spectrum, folder in SUBFOLDERS.items()}
-    return scans.single(names[basis.folders[0].name])
+    return scans.single(of_spectrum(basis))
 
 
-def checks_of(model, basis, fids):
-    """Values of all checks of (scan, condition, point) FIDs, which are referenced and phased first."""
+def _looks(model, basis, fids):
+    """`predict.Seen` of (scan, condition, point) FIDs, some at a time, which are referenced and phased first."""
     aligner = Aligner(Scan(fids[0], basis.conditions, GRID_DWELL_S, basis.centre_hz), basis)
-    parts = []
     for start in range(0, len(fids), AT_ONCE):
         block = fids[start : start + AT_ONCE].astype(complex)
         shift_hz, phase_rad, _ = aligner.find(block[:, 0])
-        seen = look(model, aligner.remove(block, shift_hz[:, None], phase_rad[:, None]))
-        parts.append(measure(model, basis, seen))
+        yield look(model, aligner.remove(block, shift_hz[:, None], phase_rad[:, None]))
+
+
+def checks_of(model, basis, fids, reference=None):
+    """Values of all checks of (scan, condition, point) FIDs, which are referenced and phased first."""
+    checks = Checks(model, basis, reference=reference)
+    parts = [checks(seen) for seen in _looks(model, basis, fids)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def learn(model, good, spoilt, source):
+def learn(model, good, spoilt, source, reference=None):
     """Thresholds from the checks of good scans and of every kind of spoilt ones.
 
     Args:
@@ -79,6 +80,7 @@ def learn(model, good, spoilt, source):
         good: dict of check -> (scan,), as of `checks_of`.
         spoilt: kind -> such a dict.
         source: the scans, in words.
+        reference: TrustReference that the checks were made with.
 
     Returns:
         Thresholds. The regression is taught on every other scan, and its scale taken from the rest.
@@ -101,7 +103,7 @@ def learn(model, good, spoilt, source):
         for name, one, other in zip((*names, "pattern"), low, high, strict=True)
     )
     numbers = (tuple(map(float, part)) for part in (centre, spread, weights))
-    made = Thresholds(model.weights_sha256 or "", source, scales, *numbers, 1.0, 2.0)
+    made = Thresholds(model.weights_sha256 or "", source, scales, *numbers, 1.0, 2.0, reference)
     held_out = {name: values[1::2] for name, values in good.items()}
     caution, out_of_range = np.quantile(joined(made.scores(held_out)), (CAUTION, OUT_OF_RANGE))
     return replace(made, caution=float(caution), out_of_range=float(out_of_range))
@@ -117,37 +119,33 @@ def _logistic(columns, target, importance):
     return weights
 
 
-def judge_model(model, basis, to_learn, to_test, source):
+def judge_model(model, basis, edited, pools, to_learn, to_test, source):
     """Thresholds of a model, and how they judge other scans.
 
     Args:
         model: TrainedModel.
         basis: its BasisSet.
+        edited: BasisSet of both spectra that the scans are made with.
+        pools: BasisPool that they are drawn from, and that of `trust_reference.foreign_pool`.
         to_learn, to_test: TrustScans of edit-off and edit-on, of different seeds.
         source: the scans, in words.
 
     Returns:
         Thresholds, and the DataFrame of `trust_table`.
     """
-    measured = []
-    for scans in (scans_for(basis, to_learn), scans_for(basis, to_test)):
-        spoilt = {kind: checks_of(model, basis, fids) for kind, fids in scans.spoilt.items()}
-        measured.append((checks_of(model, basis, scans.clean), spoilt))
-    thresholds = learn(model, *measured[0], source)
-    return thresholds, trust_table(thresholds, *measured[1])
+    to_learn, to_test = scans_for(basis, to_learn), scans_for(basis, to_test)
+    features = [seen.output.features.numpy() for seen in _looks(model, basis, to_learn.clean)]
+    reference = make_reference(model, basis, edited, *pools, np.concatenate(features))
+    good, spoilt = _measured(model, basis, to_learn, reference, TESTED_ONLY)
+    thresholds = learn(model, good, spoilt, source, reference)
+    return thresholds, trust_table(thresholds, *_measured(model, basis, to_test, reference))
 
 
-def write_thresholds(name_or_folder, thresholds):
-    """Write trust.json into a model's folder.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    path = model_folder(name_or_folder) / TRUST_FILE
-    try:
-        path.write_text(json.dumps(to_dict(thresholds)) + "\n", encoding="utf-8")
-    except OSError as exc:
-        raise OutputError(f"{path}: the thresholds cannot be written ({exc}); copy the model elsewhere.") from exc
+def _measured(model, basis, scans, reference, left_out=()):
+    """Checks of good scans, and of the kinds of spoilt ones."""
+    kinds = {kind: fids for kind, fids in scans.spoilt.items() if kind not in left_out}
+    spoilt = {kind: checks_of(model, basis, fids, reference) for kind, fids in kinds.items()}
+    return checks_of(model, basis, scans.clean, reference), spoilt
 
 
 def roc_area(good, spoilt):

@@ -1,9 +1,12 @@
 """Quantify spectroscopic imaging: the whole way from a file and a mask to the folder of fsl_mrsi."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from .._version import __version__
-from ..errors import ModelError
+from ..errors import DataError, ModelError
 from ..folders import check_free, whole_folder
 from .mrsi import fit_volume
 from .mrsi_folder import write_mrsi_folder
@@ -18,7 +21,7 @@ from .voigt import PPM_LIMITS
 def quantify_mrsi(
     data, mask, output, model, basis,
     internal_ref=None, combine=(), ppm_limits=PPM_LIMITS, report=False, overwrite=False, progress=False,
-    edit_order=None,
+    edit_order=None, strict=False,
 ):  # fmt: skip
     """Fit the voxels of a mask and write the maps as FSL-MRS's fsl_mrsi does, whole or not at all.
 
@@ -37,6 +40,7 @@ def quantify_mrsi(
         overwrite: whether an existing folder is replaced.
         progress: show a progress bar.
         edit_order: as `scan.read_scan`.
+        strict: whether voxels that the trust flag calls out of range are left empty, as those that cannot be fitted.
 
     Returns:
         Lines of text on what was found and left out.
@@ -51,7 +55,9 @@ def quantify_mrsi(
     average = quantifier(volume.average())
     with whole_folder(output, overwrite) as folder:
         found = fit_volume(volume, quantifier.model, quantifier.basis, folder, ppm_limits, progress)
-        failed = volume.voxels[next(iter(found.values())).failed]
+        refused = _leave_out(volume, found) if strict else np.zeros(len(volume.voxels), dtype=bool)
+        failed = volume.voxels[next(iter(found.values())).failed & ~refused]
+        trust = next(iter(found.values())).trust
         for key, fits in found.items():
             content = average.contents[key]
             options = {
@@ -59,8 +65,9 @@ def quantify_mrsi(
                 "model": quantifier.model.name, "combine": [list(names) for names in content.combine] or None,
                 "internal_ref": list(content.internal_ref), "ppmlim": list(ppm_limits), "baseline": "poly, 2",
                 "metab_groups": 0, "report": report, "dl_spectrum": SPECTRA[key],
-                "voxels_fitted": len(volume.voxels) - len(failed),
-                "voxels_empty": [*volume.empty.tolist(), *failed.tolist()], **average.record,
+                "voxels_fitted": len(volume.voxels) - len(failed) - int(refused.sum()),
+                "voxels_empty": [*volume.empty.tolist(), *failed.tolist()], "strict": strict,
+                "voxels_refused": volume.voxels[refused].tolist(), "trust": trust.text(), **average.record,
             }  # fmt: skip
             part = folder / key if volume.edited else folder
             part.mkdir(exist_ok=True)
@@ -68,8 +75,26 @@ def quantify_mrsi(
             label = f", {SPECTRA[key].replace('_', '-')}" if volume.edited else ""
             fit_summary(average.fits[key], part / "fit_avg.png", average.scan.name + label)
         if report:
-            write_report(folder / "report.html", average)
-    return _said(volume, next(iter(found.values())), average)
+            noted = average.scan.with_notes(f"Of all voxels, {trust.text()}.")
+            write_report(folder / "report.html", replace(average, scan=noted))
+    return _said(volume, next(iter(found.values())), refused, average)
+
+
+def _leave_out(volume, found):
+    """(voxel,) bool, voxels that are out of range, after all their values were set to 0.
+
+    Raises:
+        DataError: no other voxel is left.
+    """
+    first = next(iter(found.values()))
+    refused = first.trust.out_of_range & ~first.failed
+    if not (~refused & ~first.failed).any():
+        raise DataError(
+            f"{volume.name}: {first.trust.text()}; --strict refuses all of them. Without it they are fitted and flagged."
+        )
+    for fits in found.values():
+        fits.leave_out(refused)
+    return refused
 
 
 def _check_conditions(model, volume):
@@ -88,10 +113,14 @@ def _check_conditions(model, volume):
         )
 
 
-def _said(volume, fits, average):
+def _said(volume, fits, refused, average):
     """Lines of text on what was found and left out."""
-    count, failed, uncertain = len(volume.voxels), volume.voxels[fits.failed], int(fits.uncertain.sum())
-    said = (f"{volume.name}: {count - len(failed)} voxels fitted by fsl_mrs_dl {__version__}.", *average.scan.notes)
+    count, failed, uncertain = len(volume.voxels), volume.voxels[fits.failed & ~refused], int(fits.uncertain.sum())
+    fitted = count - int(fits.failed.sum())
+    said = (f"{volume.name}: {fitted} voxels fitted by fsl_mrs_dl {__version__}.", fits.trust.text())
+    if refused.any():
+        said += (f"{refused.sum()} of {count} voxels are out of range and left empty (--strict).",)
+    said += average.scan.notes
     if len(failed):
         names = ", ".join(f"({x}, {y}, {z})" for x, y, z in failed.tolist())
         said += (f"Warning: {len(failed)} of {count} voxels could not be fitted and are left empty: {names}.",)

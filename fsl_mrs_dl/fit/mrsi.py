@@ -14,6 +14,7 @@ from .physics import with_model_errors
 from .predict import BatchPredictor
 from .quality import measure
 from .result import FOLDERS, SPECTRA
+from .trust import Judge
 from .voigt import (
     GAUSS_HZ_PER_SIGMA,
     PPM_LIMITS,
@@ -24,6 +25,7 @@ from .voigt import (
     solve_voigt,
     voigt_fwhm_hz,
 )
+from .voxel_trust import VoxelTrust
 
 CHUNK = 32
 """Voxels that are worked on together; some 5 MB each."""
@@ -43,6 +45,7 @@ class VoxelFits:
             they lie in scratch files.
         uncertain: (voxel,) bool, where the alignment warned.
         failed: (voxel,) bool, where the fit has no solution; all values are 0 there.
+        trust: VoxelTrust of all spectra together.
     """
 
     names: tuple
@@ -54,9 +57,10 @@ class VoxelFits:
     baseline: np.ndarray
     uncertain: np.ndarray
     failed: np.ndarray
+    trust: VoxelTrust
 
     @classmethod
-    def empty(cls, names, count, points, folder):
+    def empty(cls, names, count, points, folder, trust):
         """Fits of a number of voxels and points that are yet to be made; large arrays lie in a folder."""
         metabolites = len(names)
         return cls(
@@ -69,7 +73,14 @@ class VoxelFits:
             baseline=_scratch_array((count, points), folder),
             uncertain=np.zeros(count, dtype=bool),
             failed=np.zeros(count, dtype=bool),
+            trust=trust,
         )
+
+    def leave_out(self, voxels):
+        """Set all values of some voxels (voxel,) bool to 0, as of those whose fit has no solution."""
+        for values in (self.parameters, self.variances, self.snr, self.fwhm_hz, self.fit, self.baseline):
+            values[voxels] = 0
+        self.failed[voxels] = True
 
     @property
     def raw(self):
@@ -116,7 +127,8 @@ def fit_volume(volume, model, basis, scratch, ppm_limits=PPM_LIMITS, progress=Fa
 
     work = _Work(volume, model, basis, ppm_limits)
     count = len(volume.voxels)
-    fits = {key: VoxelFits.empty(work.names, count, volume.points, scratch) for key in work.spectra}
+    trust = VoxelTrust.empty(count)
+    fits = {key: VoxelFits.empty(work.names, count, volume.points, scratch, trust) for key in work.spectra}
     with tqdm(total=count, desc="voxels", unit="voxel", disable=not progress, leave=False) as bar:
         for done in in_chunks(partial(work.run, fits=fits), count, CHUNK):
             bar.update(done)
@@ -131,6 +143,7 @@ class _Work:
     def __init__(self, volume, model, basis, ppm_limits):
         like = volume.scan(volume.fids([0])[0])
         self._predict = BatchPredictor(model, like, basis)
+        self._judge = Judge(model, basis, 1 / volume.dwell_s)
         predicted = model.config.metabolites
         self.names = tuple(sorted(predicted))
         self._order = [predicted.index(name) for name in self.names]
@@ -170,6 +183,7 @@ class _Work:
                 target, solution.metabolite_fids, *widths_hz, self._ppm, self._window, volume.dwell_s, like_host=True
             )
             solved[key] = solution, quality
+        fits[self.spectra[0]].trust.keep(chunk, self._judge(found.seen))
         count = len(self.names)
         for key, (solution, quality) in solved.items():
             one = fits[key]

@@ -56,6 +56,8 @@ def write_mrsi_folder(folder, volume, fits, spectrum, reference, combine, option
             _write_map(folder / (template.format(label) + ".nii.gz"), volume, _clean(column))
     for label, column in {**fits.nuisance, "shift_group0": fits.shift_ppm(volume.centre_hz)}.items():
         _write_map(folder / f"nuisance/{label}.nii.gz", volume, column)
+    for label, column in {"level": fits.trust.levels, "score": fits.trust.scores}.items():
+        _write_map(folder / f"qc/trust_{label}.nii.gz", volume, column)
     _write_fids(folder / "fit", volume, fits, spectrum)
     _write_misc(folder / "misc", fits.names, sums)
     lines = [f"{key}: {value}" for key, value in options.items()]

@@ -284,6 +284,7 @@ class Predictions:
         concentrations: (scan, metabolite).
         lorentz_hz, gauss_hz, shift_hz, phase_rad: (scan,).
         uncertainty: Uncertainty of all of them; None of a model without a calibration.
+        seen: Seen, what this was read from.
     """
 
     concentrations: np.ndarray
@@ -292,6 +293,7 @@ class Predictions:
     shift_hz: np.ndarray
     phase_rad: np.ndarray
     uncertainty: object | None = None
+    seen: Seen | None = None
 
 
 class BatchPredictor:
@@ -319,7 +321,8 @@ class BatchPredictor:
         aligned = self._aligner.remove(fids, shift_hz[:, None], phase_rad[:, None])
         dwell_s = grid.dwell_s * grid.centre_hz / self._centre_hz  # as scan.resample_scan
         resampled = axes.resample(aligned, self._dwell_s, dwell_s, grid.points)
-        concentrations, line, spread, _ = run_network(self._model, resampled)
+        seen = look(self._model, resampled)
+        concentrations, line, spread, _ = estimates(seen)
         concentrations, uncertainty = _judged(self._model, concentrations, spread)
         values = dict(zip(LINE_PARAMETERS, line.T))
         found = Predictions(
@@ -329,5 +332,6 @@ class BatchPredictor:
             shift_hz=values["shift_hz"] + shift_hz,
             phase_rad=values["phase_rad"] + phase_rad,
             uncertainty=uncertainty,
+            seen=seen,
         )
         return found, notes

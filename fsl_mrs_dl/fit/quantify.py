@@ -7,7 +7,7 @@ from ..model.checkpoint import DEFAULT_MODEL, TrainedModel, load_model
 from .predict import check_basis_fits, look, predict_prepared, prepare
 from .result import make_result
 from .scan import Scan, read_scan, scan_from_nifti
-from .trust import assess
+from .trust import Judge
 from .voigt import PPM_LIMITS
 
 
@@ -27,7 +27,14 @@ class Quantifier:
         self.model = model if isinstance(model, TrainedModel) else load_model(model)
         self.basis = basis_for(self.model, basis)
         check_basis_fits(self.model, self.basis)
+        self._judges = {}
         self.options = {"internal_ref": internal_ref, "combine": combine, "ppm_limits": ppm_limits}
+
+    def _judge(self, scan):
+        """Judge of scans of the bandwidth of one, kept for those that follow."""
+        if scan.dwell_s not in self._judges:
+            self._judges[scan.dwell_s] = Judge(self.model, self.basis, 1 / scan.dwell_s)
+        return self._judges[scan.dwell_s]
 
     def __call__(self, scan):
         """Result of one Scan."""
@@ -35,7 +42,7 @@ class Quantifier:
         prepared = prepare(self.model, scan, self.basis)
         seen = look(self.model, prepared.fids[None])
         prediction = predict_prepared(self.model, prepared, seen)
-        trust = assess(self.model, self.basis, seen, 1 / scan.dwell_s)
+        (trust,) = self._judge(scan)(seen)
         noted = scan.with_notes(*prepared.notes, *prediction.notes)
         return make_result(noted, self.basis, prediction, self.model, trust=trust, **self.options)
 

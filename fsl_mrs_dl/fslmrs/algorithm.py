@@ -129,7 +129,7 @@ def fit_dl(mrs, method, ppmlim, baseline, baseline_order, metab_groups, model):
     basis = basis_of(mrs)
     groups = [0] * len(basis.names) if metab_groups is None else list(metab_groups)
     network = choose_model(method.partition(":")[2] or None, basis, ignored_names(mrs))
-    prediction, notes = _predict(network, mrs, basis)
+    prediction, notes, trust = _predict(network, mrs, basis)
 
     values = dict(zip(prediction.names, prediction.concentrations))
     factors = basis_factors(mrs, mrs.basis)
@@ -143,21 +143,50 @@ def fit_dl(mrs, method, ppmlim, baseline, baseline_order, metab_groups, model):
         order = [prediction.names.index(name) for name in basis.names]
         scales = vector[: len(relative)].sum() / relative.sum() / factors
         covariance = prediction.uncertainty.take(metabolites=order).covariance * np.outer(scales, scales)
-    return DlFitRes(mrs, vector, model, groups, baseline_object, ppmlim, record, notes, covariance)
+    return DlFitRes(mrs, vector, model, groups, baseline_object, ppmlim, record, notes, covariance, trust)
 
 
 def _predict(network, mrs, basis):
-    """Prediction of the network for the FID of an MRS object, and notes, which are also given as warnings."""
+    """Prediction of the network for the FID of an MRS object, notes and Trust; what is amiss is told too."""
     import warnings
 
-    from ..fit.predict import predict_prepared, prepare
+    from ..fit.predict import look, predict_prepared, prepare
     from ..threads import one_thread
     from .convert import scan_of
 
     prepared = prepare(network, scan_of(mrs), basis)
     with one_thread():
-        prediction = predict_prepared(network, prepared)
+        seen = look(network, prepared.fids[None])
+        prediction = predict_prepared(network, prepared, seen)
+        (trust,) = _judge(network, basis, mrs.dwellTime)(seen)
     notes = (*prepared.notes, *prediction.notes)
     for note in notes:
         warnings.warn(note, stacklevel=2)
-    return prediction, notes
+    if trust.reasons:
+        _tell(f"Trust: {trust.text()}")
+    return prediction, notes, trust
+
+
+def _tell(text):
+    """A warning; where FSL-MRS's command for single spectra runs, which shows none, a line on standard error."""
+    import warnings
+    from pathlib import Path
+
+    if Path(sys.argv[0]).name == "fsl_mrs":
+        print(text, file=sys.stderr)
+    else:
+        warnings.warn(text, stacklevel=3)
+
+
+_JUDGES = {}
+
+
+def _judge(network, basis, dwell_s):
+    """Judge of spectra of a dwell time (s), made once for the voxels of imaging."""
+    from ..fit.trust import Judge
+
+    key = (network.weights_sha256, dwell_s)
+    if key not in _JUDGES:
+        _JUDGES.clear()
+        _JUDGES[key] = Judge(network, basis, 1 / dwell_s)
+    return _JUDGES[key]

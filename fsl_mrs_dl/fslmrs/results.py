@@ -3,6 +3,7 @@
 import html
 
 import numpy as np
+import pandas
 from fsl_mrs import models
 from fsl_mrs.utils.results import FitRes
 
@@ -33,11 +34,22 @@ class DlFitRes(FitRes):
         notes: what there is to say about the estimate, in words.
         covariance: (metabolite, metabolite) of the concentrations in raw units, as the network's calibration has it;
             NaN for a metabolite of unknown errors; None where there is none.
+        trust: Trust of the spectrum.
     """
 
-    def __init__(self, mrs, vector, model, metab_groups, baseline, ppmlim, record, notes=(), covariance=None):
-        self.dl_model, self.dl_notes, self.dl_covariance = record, tuple(notes), covariance
+    def __init__(
+        self, mrs, vector, model, metab_groups, baseline, ppmlim, record, notes=(), covariance=None, trust=None
+    ):
+        self.dl_model, self.dl_notes, self.dl_covariance, self.dl_trust = record, tuple(notes), covariance, trust
         super().__init__(mrs, vector, model, METHOD, metab_groups, baseline, ppmlim)
+
+    def to_file(self, filename, what="concentrations"):
+        """Write a table as FSL-MRS does; qc.csv gets the trust flag in two more columns, behind FSL-MRS's own."""
+        super().to_file(filename, what)
+        if what == "qc" and self.dl_trust is not None:
+            table = pandas.read_csv(filename, float_precision="round_trip")
+            table["Trust score"], table["Trust"] = self.dl_trust.score, self.dl_trust.level
+            table.to_csv(filename, index=False, header=True)
 
     @property
     def cov(self):
@@ -129,6 +141,11 @@ _CALIBRATED = (
 )
 
 
+def _trust_words(trust):
+    """What the report says of the trust flag, as a tuple of sentences."""
+    return () if trust is None else tuple(filter(None, (f"Trust flag: {trust.text()}.", trust.note)))
+
+
 def dl_summary(text, result):
     """FSL-MRS's text on methods with what the network did, and what to cite for it.
 
@@ -143,6 +160,6 @@ def dl_summary(text, result):
         f"'{html.escape(record.name)}' of fsl_mrs_dl{weights} [DL]; no optimiser changed them. "
         "Their common scale and the baseline were then fitted by linear least squares. "
         + (_BOUNDS if result.dl_covariance is None else _CALIBRATED)
-    ) + html.escape(" ".join(result.dl_notes))
+    ) + html.escape(" ".join((*result.dl_notes, *_trust_words(result.dl_trust))))
     before, heading, after = text.partition("<p><h3>References</h3>")
     return f"{before}{sentence} {heading}{after}<br/>[DL] {CITATION}"

@@ -23,15 +23,13 @@ from .card import card_text, check_card
 from .inputs import InputConfig
 from .networks import network_classes
 from .output import LineScale
+from .thresholds import Thresholds, read_thresholds, write_thresholds
 
 SHIPPED = Path(__file__).parent.parent / "models"
 """The folder of the models that come with the package."""
 
 DEFAULT_MODEL = "hybrid"
 """The shipped model that is taken where none is named: the one with the smallest errors on simulated shifts."""
-
-TRUST_FILE = "trust.json"
-"""File in a model's folder with the thresholds of its trust flag (`fit.trust.Thresholds`)."""
 
 MAX_WEIGHTS = 2**28
 """Numbers in the largest network that is built (1 GiB)."""
@@ -88,7 +86,7 @@ class TrainedModel:
         card: dict of what it was trained on, with which outcome, and what it is for.
         weights_sha256: of the weights' file; None before it was saved.
         calibration: Calibration of its error bars; None for a model without.
-        trust: dict with the thresholds of its trust flag as stored (`fit.trust.Thresholds`); None for a model without.
+        trust: Thresholds of its trust flag; None for a model without.
         unbiased: whether its estimates are corrected for shrinkage.
     """
 
@@ -99,7 +97,7 @@ class TrainedModel:
     card: dict
     weights_sha256: str | None = None
     calibration: Calibration | None = None
-    trust: dict | None = None
+    trust: Thresholds | None = None
     unbiased: bool = False
 
     def without_shrinkage(self):
@@ -150,8 +148,8 @@ def save_model(model, folder, overwrite=False, beside=()):
         if model.calibration is not None:
             write_calibration(partial, model.calibration)
         # Thresholds are of weights: they are kept where these are the same as before.
-        if model.trust and model.trust.get("weights_sha256") == _digest(partial / "weights.safetensors"):
-            (partial / TRUST_FILE).write_text(json.dumps(model.trust) + "\n", encoding="utf-8")
+        if model.trust is not None and model.trust.weights_sha256 == _digest(partial / "weights.safetensors"):
+            write_thresholds(partial, model.trust)
         (partial / "card.json").write_text(json.dumps(model.card, indent=1) + "\n", encoding="utf-8")
         (partial / "card.md").write_text(card_text(model.card), encoding="utf-8")
         for path in beside:
@@ -192,12 +190,13 @@ def model_folder(name_or_folder):
     return folder
 
 
-def load_model(name_or_folder, calibrated=True):
+def load_model(name_or_folder, calibrated=True, judged=True):
     """A trained model, by the name of a shipped one or by its folder.
 
     Args:
         name_or_folder: of the model.
         calibrated: whether its calibration is read too, where it has one.
+        judged: whether the thresholds of its trust flag are.
 
     Raises:
         ModelError: there is no such model, or the folder's content is not a whole model.
@@ -228,19 +227,9 @@ def load_model(name_or_folder, calibrated=True):
     digest = _digest(weights_file)
     calibration = read_calibration(folder, config.metabolites, digest) if calibrated else None
     return TrainedModel(
-        folder.resolve().name, config, options, network.eval(), card, digest, calibration, _read_trust(folder)
-    )
-
-
-def _read_trust(folder):
-    """The stored thresholds of the trust flag, None where there are none."""
-    path = folder / TRUST_FILE
-    if not path.exists():
-        return None
-    values = read_json(path, "a model's trust thresholds", ModelError)
-    if not isinstance(values, dict):
-        raise ModelError(f"{path}: trust thresholds are a JSON object, not {type(values).__name__}.")
-    return values
+        folder.resolve().name, config, options, network.eval(), card, digest, calibration,
+        read_thresholds(folder, digest) if judged else None,
+    )  # fmt: skip
 
 
 def _load_weights(network, path):

@@ -165,8 +165,9 @@ class Cnn(nn.Module):
             each = self.front(channels.flatten(0, 1)[:, None]).unflatten(0, (batch, count // 2, 2))
             parts = self.join_acquisitions(each.transpose(1, 2).flatten(2, 3).flatten(0, 1))
             channels = self.join_parts(parts.unflatten(0, (batch, 2)).flatten(1, 2))
-        fractions, line, spread = self.quantifier(self.head(self.features(channels)))
-        return Output(fractions, line, spread=spread)
+        features = self.head(self.features(channels))
+        fractions, line, spread = self.quantifier(features)
+        return Output(fractions, line, spread=spread, features=features)
 
     def loss(self, output, truth, epoch=0):
         """Scalar training loss; the same in every epoch."""

@@ -103,8 +103,9 @@ class Fcnn(nn.Module):
 
     def forward(self, channels):
         """(batch, channel, bin) to Output without reconstruction."""
-        fractions, line, spread = self.quantifier(self.features(channels[:, ::2]))
-        return Output(fractions, line, spread=spread)
+        features = self.features(channels[:, ::2])
+        fractions, line, spread = self.quantifier(features)
+        return Output(fractions, line, spread=spread, features=features)
 
     def loss(self, output, truth, epoch=0):
         """Scalar training loss; the same in every epoch."""

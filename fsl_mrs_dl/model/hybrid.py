@@ -200,7 +200,7 @@ class Hybrid(nn.Module):
             clean = torch.einsum("bm,bcmf->bcf", concentrations.to(basis.dtype), basis)
         fractions = concentrations / concentrations.sum(1, keepdim=True).clamp_min(1e-9)
         clean = torch.view_as_real(clean).movedim(-1, 2).flatten(1, 2)
-        return HybridOutput(fractions, line, clean, spread, direct)
+        return HybridOutput(fractions, line, clean, spread, features, direct)
 
     def adjusted(self, line, adjustments):
         """(batch, condition, metabolite, bin) spectra of the basis adjusted to each scan."""

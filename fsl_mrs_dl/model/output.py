@@ -76,12 +76,14 @@ class Output:
             networks that do not reconstruct.
         spread: (batch, metabolite) logarithm of the absolute error that the network expects of each concentration
             relative to the largest; None where it expects none, as the truth does.
+        features: (batch, feature) what the network's last layers are given; None where it was not kept, and of truth.
     """
 
     fractions: torch.Tensor
     line: torch.Tensor
     clean: torch.Tensor | None = None
     spread: torch.Tensor | None = None
+    features: torch.Tensor | None = None
 
 
 class Quantifier(nn.Module):

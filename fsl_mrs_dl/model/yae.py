@@ -125,8 +125,9 @@ class Yae(nn.Module):
     def forward(self, channels):
         """(batch, channel, bin) to Output."""
         latent = self.encoder(channels.flatten(0, 1) if self.config.shared else channels.flatten(1))
-        fractions, line, spread = self.quantifier(latent.reshape(len(channels), -1))
-        return Output(fractions, line, self.decoder(latent).reshape(channels.shape), spread)
+        features = latent.reshape(len(channels), -1)
+        fractions, line, spread = self.quantifier(features)
+        return Output(fractions, line, self.decoder(latent).reshape(channels.shape), spread, features)
 
     def loss(self, output, truth, epoch=0):
         """Scalar training loss: quantification, and reconstruction of the clean spectra.
