@@ -6,6 +6,9 @@ from pathlib import Path
 OWN = "basis"
 """Stands for the model's own basis set where a pool's file may be named."""
 
+PRIOR_SCANS = 1000
+"""Simulated scans that typical errors of a hybrid network are taken from."""
+
 
 def add_arguments(parser):
     """Options of the command."""
@@ -20,6 +23,7 @@ def add_arguments(parser):
     add("--basis", nargs="+", help="basis set of the model (default: the shipped one)")
     add("--recipe", help="what the scans look like (default: as in the model's training)")
     add("--number", type=int, default=80_000, help="scans from each file (default: %(default)s)")
+    add("--refine", type=int, metavar="N", help="steps that refine the estimates (default: 2 of hybrid networks)")
     add("--seed", type=int, default=1001, help="of the scans; those of --test take the next one (default: %(default)s)")
 
 
@@ -54,8 +58,7 @@ def run(args):
         raise ConfigError(
             f"Recipe {recipe.name} takes no bases of a pool: name another with --recipe, or give '{OWN}' in its place."
         )
-    if args.pool:
-        model = _calibrate(args, folder, model, basis, recipe)
+    model = _calibrate(args, folder, model, basis, recipe) if args.pool else _steps(args, model)
     if args.test:
         from ..evaluate.coverage import coverage_folder
 
@@ -72,7 +75,7 @@ def _calibrate(args, folder, model, basis, recipe):
     from dataclasses import replace
 
     from ..errors import OutputError
-    from ..model.checkpoint import write_calibration
+    from ..model.checkpoint import keep_prior, write_calibration
     from ..train.calibrate import calibrate
 
     stream = _stream(args, args.pool, basis, recipe, args.seed)
@@ -80,13 +83,37 @@ def _calibrate(args, folder, model, basis, recipe):
     if args.pool != OWN:
         bases = f"{len(stream.members) - 1} bases of {Path(args.pool).name}, {_whose(args.pool, model)}"
     source = f"recipe {recipe.name}, seed {args.seed}, {bases}"
-    calibration = calibrate(model.network, model.config, stream, args.number, source)
+    prior = _prior(args, model, basis, recipe, bases)
+    model = _steps(args, model if prior is None else replace(model, prior=prior))
+    calibration = calibrate(model.network, model.config, stream, args.number, source, model.refiner)
     try:
+        if prior is not None:
+            keep_prior(folder, prior)
         write_calibration(folder, calibration)
     except OSError as exc:
         raise OutputError(f"{folder}: the calibration cannot be written ({exc}); copy the model elsewhere.") from exc
     print(f"{folder}: calibrated on {calibration.scans} scans ({source}).")
     return replace(model, calibration=calibration)
+
+
+def _steps(args, model):
+    """The model with as many steps of refinement as wanted, those of the default where it can be refined."""
+    from ..model.refine import DEFAULT_STEPS
+
+    wanted = (DEFAULT_STEPS if model.prior else 0) if args.refine is None else args.refine
+    return model.refined(wanted)
+
+
+def _prior(args, model, basis, recipe, bases):
+    """Prior of a hybrid network, from other scans than those of the calibration; None for other networks."""
+    from ..train.learn_prior import learn_prior
+
+    if not hasattr(model.network, "free_count"):
+        return None
+    seed = args.seed + 2  # 1 is the test's
+    stream = _stream(args, args.pool, basis, recipe, seed)
+    source = f"recipe {recipe.name}, seed {seed}, {bases}"
+    return learn_prior(model.network, model.config, stream, source, PRIOR_SCANS)
 
 
 def _whose(path, model):

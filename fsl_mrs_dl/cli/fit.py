@@ -25,6 +25,8 @@ def add_arguments(parser):
     add("--report", action="store_true", help="also write report.html")
     add("--compare", choices=("newton",), help="also fit with FSL-MRS's Newton and show its values (with FSL-MRS)")
     add("--unbiased", action="store_true", help="correct for shrinkage, at larger errors (see docs/error-bars.md)")
+    add("--refine", type=int, metavar="N", help="steps that refine the model's estimates (default: the model's own, 2 "
+        "for hybrid networks; 0 for none, see docs/method.md)")  # fmt: skip
     add("--strict", action="store_true", help="scans out of range fail, voxels stay empty (see docs/trust.md)")
     add("--overwrite", action="store_true", help="replace the output folder")
     add("--verbose", action="store_true", help="also print the notes of scans that went well")
@@ -84,9 +86,11 @@ def _model(args):
         basis = read_basis(args.basis)
         if len(basis.conditions) == 1:
             model = choose_model(None, basis)
-    if not args.unbiased:
+    if not args.unbiased and args.refine is None:
         return model
-    return (load_model(model) if isinstance(model, str) else model).without_shrinkage()
+    model = load_model(model) if isinstance(model, str) else model
+    model = model if args.refine is None else model.refined(args.refine)
+    return model.without_shrinkage() if args.unbiased else model
 
 
 def _imaging(args, options):

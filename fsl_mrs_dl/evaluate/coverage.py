@@ -83,7 +83,9 @@ def coverage_folder(model, streams, number, folder):
     tables, ways = {}, (False,) if model.calibration.correction is None else (False, True)
     for title, stream in streams.items():
         batches = range(-(-number // stream.batch))
-        estimate, truth, spread = simulated_estimates(model.network, model.config.input, stream, batches)
+        estimate, truth, spread = simulated_estimates(
+            model.network, model.config.input, stream, batches, model.refiner
+        )
         for unbiased in ways:
             judged, found = model.calibration.judge(estimate, spread, unbiased)
             name = f"{title}, unbiased" if unbiased else title

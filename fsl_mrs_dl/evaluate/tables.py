@@ -30,7 +30,7 @@ def simulated_table(models, bases, number, seed):
         check_basis_fits(model, basis)
         own = model.config.metabolites
         stream = Stream(basis.keep(own), PUBLISHED, seed, None, BATCH)
-        errors = simulated_errors(model.network, model.config.input, stream, batches)
+        errors = simulated_errors(model.network, model.config.input, stream, batches, model.refiner)
         rows[model.name] = errors[[own.index(name) for name in names]].numpy()
     stream = Stream(bases[0].keep(names), PUBLISHED, seed, None, BATCH)
     bound = least_squares_errors(stream, models[0].config.input, batches)

@@ -132,12 +132,14 @@ class Seen:
         output: Output of the network.
         line: (scan, 4) float64 tensor in the order and units of `model.output.LINE_PARAMETERS`.
         narrow: (scan,) bool tensor, which scans were broadened.
+        refined: model.refine.Refined of the output, its line float64 in units as `line`; None where not refined.
     """
 
     fids: torch.Tensor
     output: object
     line: torch.Tensor
     narrow: torch.Tensor
+    refined: object | None = None
 
 
 def look(model, fids):
@@ -163,7 +165,15 @@ def look(model, fids):
         fids[narrow] = fids[narrow] * decay
         again, line[narrow] = _run(model, fids[narrow])
         output = _with_rows(output, again, narrow)
-    return Seen(fids, output, line, narrow)
+    return Seen(fids, output, line, narrow, _refined(model, fids, output))
+
+
+def _refined(model, fids, output):
+    """Refined of a network's output for FIDs; None of a model whose estimates are not refined."""
+    if model.refiner is None:
+        return None
+    found = model.refiner(model.network, model.config.input, fids, output)
+    return replace(found, line=model.config.line.restore(found.line).double())
 
 
 def _in_unit(fids):
@@ -205,7 +215,7 @@ def run_network(model, fids):
 
 
 def estimates(seen):
-    """What a network said about scans, the broadening of narrow ones taken out.
+    """What a network said about scans, refined where the model is, the broadening of narrow ones taken out.
 
     Args:
         seen: Seen.
@@ -215,9 +225,11 @@ def estimates(seen):
         `model.output.LINE_PARAMETERS`; logarithms of the expected errors (scan, metabolite); all float64; and which
         scans were broadened (scan,), bool.
     """
-    line = seen.line.clone()
+    best = seen.refined
+    fractions, line = (seen.output.fractions, seen.line) if best is None else (best.fractions, best.line)
+    line = line.clone()
     line[seen.narrow, LINE_PARAMETERS.index("lorentz_hz")] -= BROADENING_HZ
-    concentrations, spread = to_largest(seen.output.fractions.double()), expected_spread(seen.output).double()
+    concentrations, spread = to_largest(fractions.double()), expected_spread(seen.output).double()
     return concentrations.numpy(), line.numpy(), spread.numpy(), seen.narrow.numpy()
 
 

@@ -79,8 +79,10 @@ class BandGrid:
 
     def spectra(self, fids):
         """Spectra (..., bin), as `axes.fid_to_spectrum` has them, of FIDs (..., points) of the short grid."""
-        spectra = torch.fft.fftshift(torch.fft.fft(fids, norm="ortho"), (-1,))[..., ::PADDING]
-        return spectra[..., self.offset : self.offset + self.bins] * PADDING**0.5
+        # Every second point from the band's first one: to the end, where the frequency is below 0, and from the start.
+        spectra, first = torch.fft.fft(fids, norm="ortho"), PADDING * self.offset + self.wide
+        halves = spectra[..., first::PADDING], spectra[..., (first - self.points) % PADDING :: PADDING]
+        return torch.cat(halves, -1)[..., : self.bins] * PADDING**0.5
 
 
 def _smooth(number):
@@ -111,13 +113,13 @@ def line_shape(times, lorentz_hz, gauss_hz, shift_hz, phase_rad, kernel, eddy_ra
     angle = 2 * math.pi * shift_hz[:, None] * times + phase_rad[:, None] + eddy
     turns = 2 * math.pi * times.new_tensor(KERNEL_HZ)[:, None] * times
     beside = torch.complex(kernel @ (turns.cos() - 1), kernel @ turns.sin())
-    return torch.exp(torch.complex(decay, angle)) * (1 + beside)
+    return torch.polar(torch.exp(decay), angle) * (1 + beside)
 
 
 def modulation(times, width_hz, shift_hz):
     """Broadening and shift of single metabolites or conditions, (..., points) complex for (...) values (Hz)."""
-    rate = torch.complex(-math.pi * width_hz[..., None] * times.clamp_min(0), 2 * math.pi * shift_hz[..., None] * times)
-    return torch.exp(rate)
+    decay = torch.exp(-math.pi * width_hz[..., None] * times.clamp_min(0))
+    return torch.polar(decay, 2 * math.pi * shift_hz[..., None] * times)
 
 
 def non_negative(gram, target, ridge, prior):
@@ -137,14 +139,14 @@ def non_negative(gram, target, ridge, prior):
     """
     system = gram + torch.diag_embed(ridge)
     wanted = target + ridge * prior
-    free = _solve(system, wanted).detach() > 0
+    free = solve_positive(system, wanted).detach() > 0
     system = torch.where(free[:, :, None] & free[:, None], system, 0.0) + torch.diag_embed((~free).to(system.dtype))
-    found = _solve(system, wanted * free)
+    found = solve_positive(system, wanted * free)
     # Not clamp_min, which leaves -0 as it is.
     return torch.where(found > 0, found, 0.0)
 
 
-def _solve(system, wanted):
+def solve_positive(system, wanted):
     """Solution of positive definite systems, without the check that makes a GPU wait."""
     root, _ = torch.linalg.cholesky_ex(system)
     return torch.cholesky_solve(wanted[..., None], root)[..., 0]

@@ -23,6 +23,8 @@ from .card import card_text, check_card
 from .inputs import InputConfig
 from .networks import network_classes
 from .output import LineScale
+from .prior import Prior, read_prior, write_prior
+from .refine import DEFAULT_STEPS, Refiner
 from .thresholds import Thresholds, read_thresholds, write_thresholds
 
 SHIPPED = Path(__file__).parent.parent / "models"
@@ -88,6 +90,8 @@ class TrainedModel:
         calibration: Calibration of its error bars; None for a model without.
         trust: Thresholds of its trust flag; None for a model without.
         unbiased: whether its estimates are corrected for shrinkage.
+        prior: Prior of its estimates' errors; None for a model whose estimates cannot be refined.
+        refiner: how they are refined; None where they are not.
     """
 
     name: str
@@ -99,6 +103,24 @@ class TrainedModel:
     calibration: Calibration | None = None
     trust: Thresholds | None = None
     unbiased: bool = False
+    prior: Prior | None = None
+    refiner: Refiner | None = None
+
+    def refined(self, steps):
+        """The model with estimates that are refined in a number of steps, 0 for those of the network alone.
+
+        Raises:
+            ConfigError: a number that is out of range.
+            ModelError: its estimates cannot be refined.
+        """
+        if steps == 0:
+            return replace(self, refiner=None)
+        if self.prior is None:
+            raise ModelError(
+                f"The estimates of {self.name} cannot be refined: it is no hybrid network, or fsl_mrs_dl calibrate has "
+                "not been run for it. Leave --refine out or give --refine 0."
+            )
+        return replace(self, refiner=Refiner(self.prior, steps))
 
     def without_shrinkage(self):
         """The model with estimates that are corrected for shrinkage.
@@ -150,6 +172,8 @@ def save_model(model, folder, overwrite=False, beside=()):
         # Thresholds are of weights: they are kept where these are the same as before.
         if model.trust is not None and model.trust.weights_sha256 == _digest(partial / "weights.safetensors"):
             write_thresholds(partial, model.trust)
+        if model.prior is not None and model.prior.weights_sha256 in ("", _digest(partial / "weights.safetensors")):
+            keep_prior(partial, model.prior)
         (partial / "card.json").write_text(json.dumps(model.card, indent=1) + "\n", encoding="utf-8")
         (partial / "card.md").write_text(card_text(model.card), encoding="utf-8")
         for path in beside:
@@ -160,6 +184,11 @@ def write_calibration(folder, calibration):
     """Write the Calibration of the weights in a model's folder there."""
     values = calibration_values(calibration, _digest(folder / "weights.safetensors"))
     write_whole(folder / FILE, json.dumps(values) + "\n")
+
+
+def keep_prior(folder, prior):
+    """Write the Prior of the weights in a model's folder there."""
+    write_prior(folder, prior, _digest(folder / "weights.safetensors"))
 
 
 def _digest(path):
@@ -226,10 +255,12 @@ def load_model(name_or_folder, calibrated=True, judged=True):
     check_card(card, f"{folder}/card.json")
     digest = _digest(weights_file)
     calibration = read_calibration(folder, config.metabolites, digest) if calibrated else None
-    return TrainedModel(
+    model = TrainedModel(
         folder.resolve().name, config, options, network.eval(), card, digest, calibration,
         read_thresholds(folder, digest) if judged else None,
+        prior=read_prior(folder, getattr(network, "free_count", None), digest),
     )  # fmt: skip
+    return model if model.prior is None else model.refined(DEFAULT_STEPS)
 
 
 def _load_weights(network, path):

@@ -27,6 +27,15 @@ NUISANCE = 24
 MOST_SHIFT_HZ = 1.5
 """Largest shift of a single metabolite (Hz)."""
 
+KERNEL_UNIT, EDDY_UNIT, EFFICIENCY_UNIT = 0.15, 0.5, 0.5
+"""What 1 in the network's estimates stands for: share of a line beside it, phase (rad), strength of editing."""
+
+DRIFT_UNITS = (1.0, 0.2, 0.1)
+"""The same for edit-on against edit-off: shift (Hz), phase (rad), logarithm of the gain."""
+
+FREE = ("kernel", "eddy", "shift", "width", "drift", "efficiency")
+"""The estimates that adjust the basis; the first ones of `Hybrid.sizes`, in this order."""
+
 GROUPS = 8
 """Groups of the normalisation between convolutions, of which their widths are multiples."""
 
@@ -68,6 +77,16 @@ class HybridConfig:
             raise ConfigError(f"widths must list multiples of {GROUPS}, not {list(self.widths)}.")
         check_number("reconstruction_weight", self.reconstruction_weight, 0.0)
         check_number("direct_weight", self.direct_weight, 0.0)
+
+
+def extra_width(value):
+    """Width of a metabolite's lines beyond the common one (Hz), from the network's estimate; about 0.3 Hz for 0."""
+    return functional.softplus(value - 1)
+
+
+def extra_width_slope(value):
+    """Derivative of `extra_width`."""
+    return torch.sigmoid(value - 1)
 
 
 class Block(nn.Module):
@@ -191,32 +210,43 @@ class Hybrid(nn.Module):
         features = self.encoder(channels)
         direct, line, spread = self.quantifier(features)
         with torch.autocast(channels.device.type, enabled=False):
-            values = self.adjustments(features.float()).split(list(self.sizes.values()), 1)
-            adjustments = dict(zip(self.sizes, values, strict=True))
+            values = self.adjustments(features.float())
+            adjustments = self.split(values)
             basis = self.adjusted(line.float(), adjustments)
-            paired = channels.float().unflatten(1, (self.conditions, 2)).movedim(2, -1)
-            data = torch.view_as_complex(paired.contiguous())
+            data = self.paired(channels)
             concentrations = self.solve(basis, data, direct.float(), adjustments)
             clean = torch.einsum("bm,bcmf->bcf", concentrations.to(basis.dtype), basis)
         fractions = concentrations / concentrations.sum(1, keepdim=True).clamp_min(1e-9)
         clean = torch.view_as_real(clean).movedim(-1, 2).flatten(1, 2)
-        return HybridOutput(fractions, line, clean, spread, features, direct)
+        return HybridOutput(fractions, line, clean, spread, features, direct, values)
+
+    def split(self, values):
+        """Dict of the adjustments, by the names in `sizes`, of (batch, number) estimates in a row."""
+        return dict(zip(self.sizes, values.split(list(self.sizes.values()), 1), strict=True))
+
+    def paired(self, channels):
+        """(batch, channel, bin) real and imaginary parts to (batch, condition, bin) complex spectra."""
+        pairs = channels.float().unflatten(1, (self.conditions, 2)).movedim(2, -1)
+        return torch.view_as_complex(pairs.contiguous())
+
+    @property
+    def free_count(self):
+        """Number of the parameters that adjust the basis: the line's, and those of `FREE`."""
+        return 4 + sum(self.sizes[name] for name in FREE)
 
     def adjusted(self, line, adjustments):
         """(batch, condition, metabolite, bin) spectra of the basis adjusted to each scan."""
         lorentz_hz, gauss_hz, shift_hz, phase_rad = (line * self.line_scale[1] + self.line_scale[0]).unbind(1)
-        kernel, eddy_rad = 0.15 * adjustments["kernel"], 0.5 * adjustments["eddy"]
+        kernel, eddy_rad = KERNEL_UNIT * adjustments["kernel"], EDDY_UNIT * adjustments["eddy"]
         shape = line_shape(self.times, lorentz_hz, gauss_hz, shift_hz, phase_rad, kernel, eddy_rad)[:, None]
         fids = torch.view_as_complex(self.basis)[None]
         if self.conditions == 2:
-            edited = (1 + 0.5 * adjustments["efficiency"])[:, :, None] * (fids[:, 1] - fids[:, 0])
+            edited = (1 + EFFICIENCY_UNIT * adjustments["efficiency"])[:, :, None] * (fids[:, 1] - fids[:, 0])
             fids = torch.stack([fids[:, 0].expand_as(edited), fids[:, 0] + edited], 1)
-            shift_hz, turn_rad, gain = (adjustments["drift"] * self.times.new_tensor([1.0, 0.2, 0.1])).unbind(1)
+            shift_hz, turn_rad, gain = (adjustments["drift"] * self.times.new_tensor(DRIFT_UNITS)).unbind(1)
             drift = modulation(self.times, torch.zeros_like(shift_hz), shift_hz)
             shape = torch.cat([shape, shape * (drift * torch.exp(torch.complex(gain, turn_rad))[:, None])[:, None]], 1)
-        # About 0.3 Hz where the network says nothing.
-        width_hz = functional.softplus(adjustments["width"] - 1)
-        single = modulation(self.times, width_hz, MOST_SHIFT_HZ * adjustments["shift"].tanh())
+        single = modulation(self.times, extra_width(adjustments["width"]), MOST_SHIFT_HZ * adjustments["shift"].tanh())
         return self.grid.spectra(fids * single[:, None] * shape[:, :, None])
 
     def clear(self, spectra, strength):
@@ -226,13 +256,20 @@ class Hybrid(nn.Module):
         share = share.reshape(*share.shape[:2], *[1] * (spectra.dim() - 3), -1)
         return spectra - ((spectra @ space.conj()) * share) @ space.T
 
+    def trust(self, adjustments):
+        """(batch, condition, bin) weights of the points of the spectra."""
+        return torch.exp(2 * (adjustments["trust"].unflatten(1, (self.conditions, -1)) @ self.hats))
+
+    def weighted(self, spectra, adjustments):
+        """Spectra (batch, condition, column, bin) cleared and weighted by trust: (batch, column, real number)."""
+        cleared = self.clear(spectra, 10 + 2 * adjustments["baseline"])
+        columns = (cleared * self.trust(adjustments)[:, :, None]).transpose(1, 2).flatten(2)
+        return torch.view_as_real(columns).flatten(2)
+
     def solve(self, basis, data, direct, adjustments):
         """Concentrations (batch, metabolite) of data (batch, condition, bin) in an adjusted basis."""
-        strength = 10 + 2 * adjustments["baseline"]
-        trust = torch.exp(2 * (adjustments["trust"].unflatten(1, (self.conditions, -1)) @ self.hats))
-        columns = (self.clear(basis, strength) * trust[:, :, None]).transpose(1, 2).flatten(2)
-        columns = torch.view_as_real(columns).flatten(2)
-        goal = torch.view_as_real((self.clear(data, strength) * trust).flatten(1)).flatten(1)
+        columns = self.weighted(basis, adjustments)
+        goal = self.weighted(data[:, :, None], adjustments)[:, 0]
         gram = columns @ columns.transpose(1, 2)
         target = (columns @ goal[..., None])[..., 0]
         energy = (direct[:, None] @ gram @ direct[..., None])[:, 0]
@@ -251,6 +288,12 @@ class Hybrid(nn.Module):
 
 @dataclass(frozen=True)
 class HybridOutput(Output):
-    """Output with the network's own estimate: `direct`, (batch, metabolite) fractions before least squares."""
+    """Output with what least squares was given.
+
+    Attributes:
+        direct: (batch, metabolite) fractions of the network's own estimate.
+        adjustments: (batch, number) everything else that it estimates, as `Hybrid.split` takes it.
+    """
 
     direct: torch.Tensor | None = None
+    adjustments: torch.Tensor | None = None

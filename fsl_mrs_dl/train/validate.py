@@ -30,7 +30,7 @@ def truth_of(batch, config, line, basis_linewidth_hz, scale):
 
 
 @torch.no_grad()
-def simulated_estimates(network, config, stream, batches):
+def simulated_estimates(network, config, stream, batches, refiner=None):
     """What a network says about simulated scans, and what they hold.
 
     Args:
@@ -38,6 +38,7 @@ def simulated_estimates(network, config, stream, batches):
         config: InputConfig.
         stream: synth.dataset.Stream.
         batches: numbers of the stream's batches to take.
+        refiner: model.refine.Refiner of the estimates; None for the network's own.
 
     Returns:
         estimate, truth (scan, metabolite) relative to the largest, and logarithms of the expected errors (scan,
@@ -48,19 +49,20 @@ def simulated_estimates(network, config, stream, batches):
     for index in batches:
         batch = stream[index].to(device)
         output = network(network_input(batch.measured, config)[0])
-        parts = to_largest(output.fractions.double()), to_largest(batch.draw.concentrations.double())
+        best = output if refiner is None else refiner(network, config, batch.measured, output)
+        parts = to_largest(best.fractions.double()), to_largest(batch.draw.concentrations.double())
         found.append(torch.stack([*parts, expected_spread(output).double()]).cpu())
     return torch.cat(found, 1).numpy()
 
 
-def simulated_errors(network, config, stream, batches):
+def simulated_errors(network, config, stream, batches, refiner=None):
     """Mean absolute error of each concentration, relative to the largest of its scan.
 
     Args:
-        network, config, stream, batches: as of `simulated_estimates`.
+        network, config, stream, batches, refiner: as of `simulated_estimates`.
 
     Returns:
         (metabolite,) float64 tensor.
     """
-    estimate, truth, _ = simulated_estimates(network, config, stream, batches)
+    estimate, truth, _ = simulated_estimates(network, config, stream, batches, refiner)
     return torch.as_tensor(abs(estimate - truth).mean(0))
