@@ -90,7 +90,8 @@ def _leave_out(volume, found):
     refused = first.trust.out_of_range & ~first.failed
     if not (~refused & ~first.failed).any():
         raise DataError(
-            f"{volume.name}: {first.trust.text()}; --strict refuses all of them. Without it they are fitted and flagged."
+            f"{volume.name}: {first.trust.text()}; --strict refuses all of them. Without it they are fitted and "
+            "flagged."
         )
     for fits in found.values():
         fits.leave_out(refused)

@@ -172,13 +172,14 @@ def _tell(text):
     import warnings
     from pathlib import Path
 
-    if Path(sys.argv[0]).name == "fsl_mrs":
+    if Path(sys.argv[0]).stem == "fsl_mrs":
         print(text, file=sys.stderr)
     else:
         warnings.warn(text, stacklevel=3)
 
 
 _JUDGES = {}
+"""The last judge, by the weights of its model and the dwell time."""
 
 
 def _judge(network, basis, dwell_s):
@@ -186,7 +187,9 @@ def _judge(network, basis, dwell_s):
     from ..fit.trust import Judge
 
     key = (network.weights_sha256, dwell_s)
-    if key not in _JUDGES:
+    judge = _JUDGES.get(key)
+    if judge is None:
+        judge = Judge(network, basis, 1 / dwell_s)
         _JUDGES.clear()
-        _JUDGES[key] = Judge(network, basis, 1 / dwell_s)
-    return _JUDGES[key]
+        _JUDGES[key] = judge
+    return judge
