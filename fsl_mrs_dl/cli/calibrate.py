@@ -23,7 +23,7 @@ def add_arguments(parser):
     add("--basis", nargs="+", help="basis set of the model (default: the shipped one)")
     add("--recipe", help="what the scans look like (default: as in the model's training)")
     add("--number", type=int, default=80_000, help="scans from each file (default: %(default)s)")
-    add("--refine", type=int, metavar="N", help="steps that refine the estimates (default: 2 of hybrid networks)")
+    add("--refine", type=int, metavar="N", help="steps that refine the estimates (default: none)")
     add("--seed", type=int, default=1001, help="of the scans; those of --test take the next one (default: %(default)s)")
 
 
@@ -97,11 +97,8 @@ def _calibrate(args, folder, model, basis, recipe):
 
 
 def _steps(args, model):
-    """The model with as many steps of refinement as wanted, those of the default where it can be refined."""
-    from ..model.refine import DEFAULT_STEPS
-
-    wanted = (DEFAULT_STEPS if model.prior else 0) if args.refine is None else args.refine
-    return model.refined(wanted)
+    """The model with as many steps of refinement as wanted."""
+    return model if args.refine is None else model.refined(args.refine)
 
 
 def _prior(args, model, basis, recipe, bases):

@@ -25,8 +25,7 @@ def add_arguments(parser):
     add("--report", action="store_true", help="also write report.html")
     add("--compare", choices=("newton",), help="also fit with FSL-MRS's Newton and show its values (with FSL-MRS)")
     add("--unbiased", action="store_true", help="correct for shrinkage, at larger errors (see docs/error-bars.md)")
-    add("--refine", type=int, metavar="N", help="steps that refine the model's estimates (default: the model's own, 2 "
-        "for hybrid networks; 0 for none, see docs/method.md)")  # fmt: skip
+    add("--refine", type=int, metavar="N", help="steps that refine a hybrid network's estimates (see docs/method.md)")
     add("--strict", action="store_true", help="scans out of range fail, voxels stay empty (see docs/trust.md)")
     add("--overwrite", action="store_true", help="replace the output folder")
     add("--verbose", action="store_true", help="also print the notes of scans that went well")

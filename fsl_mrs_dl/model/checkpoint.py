@@ -24,7 +24,7 @@ from .inputs import InputConfig
 from .networks import network_classes
 from .output import LineScale
 from .prior import Prior, read_prior, write_prior
-from .refine import DEFAULT_STEPS, Refiner
+from .refine import Refiner
 from .thresholds import Thresholds, read_thresholds, write_thresholds
 
 SHIPPED = Path(__file__).parent.parent / "models"
@@ -255,12 +255,11 @@ def load_model(name_or_folder, calibrated=True, judged=True):
     check_card(card, f"{folder}/card.json")
     digest = _digest(weights_file)
     calibration = read_calibration(folder, config.metabolites, digest) if calibrated else None
-    model = TrainedModel(
+    return TrainedModel(
         folder.resolve().name, config, options, network.eval(), card, digest, calibration,
         read_thresholds(folder, digest) if judged else None,
         prior=read_prior(folder, getattr(network, "free_count", None), digest),
     )  # fmt: skip
-    return model if model.prior is None else model.refined(DEFAULT_STEPS)
 
 
 def _load_weights(network, path):

@@ -148,8 +148,9 @@ class Hybrid(nn.Module):
         self.register_buffer("nuisance", torch.zeros(bins, NUISANCE, 2))
         self.register_buffer("nuisance_energy", torch.ones(NUISANCE))
         self.register_buffer("line_scale", torch.ones(2, 4))
-        knots = torch.linspace(0, bins - 1, KNOTS)[:, None]
-        self.register_buffer("hats", (1 - (torch.arange(bins) - knots).abs() / (knots[1] - knots[0])).clamp_min(0))
+        # On the processor: a network may be built without memory for its weights, where such steps are slow.
+        knots = torch.linspace(0, bins - 1, KNOTS, device="cpu")[:, None]
+        self.register_buffer("hats", (1 - (torch.arange(bins, device="cpu") - knots).abs() / (knots[1] - knots[0])).clamp_min(0))
 
     def take_basis(self, fids, config):
         """Learn the basis set.

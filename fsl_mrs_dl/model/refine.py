@@ -27,9 +27,6 @@ from .derivatives import derivatives
 from .inputs import network_input
 from .prior import Prior
 
-DEFAULT_STEPS = 2
-"""Steps where none are asked for; chosen on simulated scans (docs/method.md)."""
-
 MAX_STEPS = 50
 
 AT_ONCE = 16
