@@ -38,10 +38,10 @@ def test_scans_of_single_voxels_are_timed_beside_newton(tmp_path, monkeypatch, c
 
     monkeypatch.setattr(scan_speed, "newton_speed", newton_speed)
     monkeypatch.setattr(start_line, "host_version", lambda: "2.4.11")
-    words = ["benchmark", "--scans", "3", "--recipe", "clean", "--output", str(tmp_path / "times.csv")]
+    words = ["benchmark", "--scans", "3", "--recipe", "clean", "--refine", "0", "--output", str(tmp_path / "times.csv")]
     assert main(words) == 0 and asked == [(3, 3)]
     printed = capsys.readouterr().out
-    assert "| 3 scans of recipe clean | fitted |" in printed and "| hybrid | 3 |" in printed
+    assert "| 3 scans of recipe clean | fitted |" in printed and "\n| hybrid | 3 |" in printed
     assert "| FSL-MRS Newton, edit-off | 3 | 3 | 1 | 1.5 | 1e+06 | 0.01 |" in printed
     with (tmp_path / "times.csv").open() as file:
         ours, newton = csv.DictReader(file)

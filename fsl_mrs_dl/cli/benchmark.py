@@ -15,6 +15,7 @@ def add_arguments(parser):
         "--newton", type=int, default=40, metavar="N",
         help="with --scans, how many of them FSL-MRS fits too (default: %(default)s)",
     )  # fmt: skip
+    add("--refine", type=int, metavar="N", help="with --scans, steps that refine the estimates (default: none)")
     add("--model", help="model to time (default: hybrid_off, of one spectrum; with --scans hybrid)")
     add("--basis", nargs="+", help="basis set that the model was trained with (default: the shipped one)")
     add("--internal_ref", nargs="+", default=["Cr"], metavar="METAB", help="internal reference (default: Cr)")
@@ -78,6 +79,7 @@ def _time_scans(args):
     if args.data or args.mask or args.scans < 1 or not 1 <= args.newton:
         raise ConfigError("--scans and --newton take numbers of at least 1; --data and --mask are of imaging.")
     model = load_model(args.model or "hybrid")
+    model = model if args.refine is None else model.refined(args.refine)
     scans = simulate_scans(basis_for(model, args.basis), recipe_named(args.recipe), args.scans)
     host = host_version()
     _print_head(f"{args.scans} scans of recipe {args.recipe}", SCAN_COLUMNS)

@@ -121,7 +121,8 @@ def network_speed(model, scans):
     wall_s, cpu_s = time.perf_counter() - wall, time.process_time() - cpu
     number = len(scans.fids)
     error = float(errors @ sizes / number)
-    return ScanSpeed(model.name, number, wall_s, cpu_s, float(np.median(1e3 * spent_s / sizes)), error)
+    name = model.name if model.refiner is None else f"{model.name}, {model.refiner.steps} refinement steps"
+    return ScanSpeed(name, number, wall_s, cpu_s, float(np.median(1e3 * spent_s / sizes)), error)
 
 
 def newton_speed(scans, number):
