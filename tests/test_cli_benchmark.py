@@ -32,10 +32,11 @@ def test_a_table_and_a_file_of_both_programs(tmp_path, monkeypatch, capsys):
 def test_scans_of_single_voxels_are_timed_beside_newton(tmp_path, monkeypatch, capsys):
     asked = []
 
-    def newton_speed(scans, number):
+    def newton_speed(scans, number, fit, version):
         asked.append((len(scans.fids), number))
         return scan_speed.ScanSpeed("FSL-MRS Newton, edit-off", number, 3.0, 1.5, 1e6, 0.01)
 
+    monkeypatch.setattr("fsl_mrs_dl.fslmrs.newton.newton_version", lambda ppm_range: "none")
     monkeypatch.setattr(scan_speed, "newton_speed", newton_speed)
     monkeypatch.setattr(start_line, "host_version", lambda: "2.4.11")
     words = ["benchmark", "--scans", "3", "--recipe", "clean", "--refine", "0", "--output", str(tmp_path / "times.csv")]

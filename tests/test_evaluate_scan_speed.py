@@ -54,8 +54,7 @@ def test_newton_is_timed_one_by_one_and_failures_are_left_out(tiny_basis, monkey
         return Outcome({"single": dict(zip(tiny_basis.names, contents.tolist()))}, {}, 2.0 + place, 1.0 + place)
 
     monkeypatch.setattr(scan_speed, "outcome_of", outcome_of)
-    monkeypatch.setattr("fsl_mrs_dl.fslmrs.newton.newton_version", lambda _: "none")
-    speed = newton_speed(scans, 3)
+    speed = newton_speed(scans, 3, None, "none")
     assert [place for place, _ in seen] == [0, 2, 0, 2, 4] and {kind for _, kind in seen} == {("single",)}
     assert (speed.name, speed.scans, speed.wall_s, speed.cpu_s) == ("FSL-MRS Newton, edit-off", 2, 6.0, 4.0)
     wrong = 2 * scans.contents[2] + 0.2
@@ -66,5 +65,9 @@ def test_newton_is_timed_one_by_one_and_failures_are_left_out(tiny_basis, monkey
 @pytest.mark.with_fsl_mrs
 def test_newtons_own_fit_finds_the_contents(tiny_basis):
     clean = dataclasses.replace(RECIPE, water=(0.0, 0.0), satellite=(0.0, 0.0), noise_sigma=(0.0, 1e-4))
-    speed = newton_speed(simulate_scans(tiny_basis, clean, 4), 2)
+    from fsl_mrs_dl.evaluate.conventional import PPM_RANGE
+    from fsl_mrs_dl.fslmrs.newton import NewtonFit, newton_version
+
+    fit, version = NewtonFit(PPM_RANGE), newton_version(PPM_RANGE)
+    speed = newton_speed(simulate_scans(tiny_basis, clean, 4), 2, fit, version)
     assert isinstance(speed, ScanSpeed) and speed.scans == 2 and speed.error < 0.1 and speed.median_ms > 1

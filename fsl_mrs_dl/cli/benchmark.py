@@ -70,6 +70,7 @@ def _time_imaging(args):
 def _time_scans(args):
     """Times of fits of simulated scans of single voxels, in this process."""
     from ..errors import ConfigError
+    from ..evaluate.conventional import PPM_RANGE
     from ..evaluate.scan_speed import network_speed, newton_speed, simulate_scans
     from ..fit.quantify import basis_for
     from ..fslmrs.start_line import host_version
@@ -86,7 +87,10 @@ def _time_scans(args):
     speeds = [network_speed(model, scans)]
     _print_speed(speeds[0])
     if host:
-        speeds.append(newton_speed(scans, min(args.newton, args.scans)))
+        from ..fslmrs.newton import NewtonFit, newton_version
+
+        fit, version = NewtonFit(PPM_RANGE), newton_version(PPM_RANGE)
+        speeds.append(newton_speed(scans, min(args.newton, args.scans), fit, version))
         _print_speed(speeds[1])
         # Of medians, as single Newton fits take many times as long as the others.
         ratio = speeds[1].median_ms / speeds[0].median_ms

@@ -16,7 +16,7 @@ from ..fit.predict import BatchPredictor
 from ..fit.scan import Scan
 from ..synth.dataset import GRID_DWELL_S, Stream, as_narrow
 from ..threads import in_chunks, one_thread
-from .conventional import PPM_RANGE, conventional_method
+from .conventional import conventional_method
 from .methods import visible_names
 from .run import outcome_of
 
@@ -125,7 +125,7 @@ def network_speed(model, scans):
     return ScanSpeed(name, number, wall_s, cpu_s, float(np.median(1e3 * spent_s / sizes)), error)
 
 
-def newton_speed(scans, number):
+def newton_speed(scans, number, fit, version):
     """Speed of FSL-MRS's Newton fit on some of the scans, evenly chosen, one after the other.
 
     Of edited scans it is that of edit-off alone. Scans whose fit fails are left out.
@@ -133,20 +133,18 @@ def newton_speed(scans, number):
     Args:
         scans: Scans.
         number: of scans to fit.
+        fit, version: fslmrs.newton.NewtonFit and newton_version of `conventional.PPM_RANGE`.
 
     Returns:
         ScanSpeed.
 
     Raises:
-        ImportError: FSL-MRS cannot be imported.
         FslMrsDlError: every fit failed.
     """
-    from ..fslmrs.newton import NewtonFit, newton_version
-
     condition, edited = scans.basis.conditions[0], scans.basis.conditions != SINGLE
     single = replace(scans.basis, fids=scans.basis.spectrum(condition)[None], conditions=SINGLE, folders=())
     basis = single.keep(visible_names(single))
-    method = conventional_method("newton", NewtonFit(PPM_RANGE), basis, newton_version(PPM_RANGE))
+    method = conventional_method("newton", fit, basis, version)
     places = np.linspace(0, len(scans.fids) - 1, number).round().astype(int)
     chosen = [scans.scan(place).single(condition) if edited else scans.scan(place) for place in places]
     with one_thread():
