@@ -149,7 +149,9 @@ def train(
 
 def start_text(start):
     """What a training began from, in words."""
-    return f"weights of {start.name}, {start.card['training']['scans']} scans"
+    training = start.card["training"]
+    earlier = f"; {training['start']}" if "start" in training else ""
+    return f"weights of {start.name}: {training['scans']} scans on {training['machine']}{earlier}"
 
 
 def take_weights(network, start, config, options, basis):
