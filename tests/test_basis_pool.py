@@ -314,9 +314,20 @@ def test_ranges_are_changed_by_name():
     assert PoolPriors().ranges_unlike(PoolPriors(te_s=0.080)) == {}
 
 
-@pytest.mark.parametrize("values", [{"b1": [0.9, 1.1]}, {"te_s": 0.07}, [1], {"b1_scale": 1}, {"b1_scale": ["a", 2]}])
-def test_ranges_that_are_none_are_refused(values):
-    with pytest.raises(BasisError, match="mine.json"):
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ({"b1": [0.9, 1.1]}, "not b1"),
+        ({"te_s": 0.07}, "not te_s"),
+        ([1], "no JSON object"),
+        ({"b1_scale": 1}, "a list of numbers"),
+        ({"b1_scale": ["a", 2]}, "a list of numbers"),
+        ({"b1_scale": [1, 10**400]}, "a list of numbers"),
+        ({"b1_scale": [2, 1]}, "b1_scale is a range .* low first"),
+    ],
+)
+def test_ranges_that_are_none_are_refused(values, message):
+    with pytest.raises(BasisError, match=f"mine.json: .*{message}"):
         PoolPriors().with_ranges(values, "mine.json")
 
 

@@ -16,6 +16,7 @@ from fsl_mrs_dl.fit.predict import look
 from fsl_mrs_dl.fit.quantify import basis_for
 from fsl_mrs_dl.fit.trust_checks import Checks
 from fsl_mrs_dl.model.checkpoint import load_model
+from fsl_mrs_dl.model.trust_reference import StoredArray
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,11 @@ def test_a_reference_of_another_model_is_refused(made):
     other = load_model("hybrid_off" if made[0].name == "hybrid" else "hybrid")
     with pytest.raises(ModelError, match="another band or other metabolites"):
         Checks(other, basis_for(other), reference=made[2])
+    model, basis, reference = made
+    fewer = {name: StoredArray.of(getattr(reference, name).values[..., :-1]) for name in ("feature_mean", "feature_axes")}
+    checks = Checks(model, basis, reference=dataclasses.replace(reference, **fewer))
+    with pytest.raises(ModelError, match="for 383 features, its network has 384.*evaluate --trust"):
+        checks(look(model, scan(basis)))
 
 
 def test_of_a_difference_only_what_it_shows_is_searched_for(pools):

@@ -120,6 +120,7 @@ PLAIN = asdict(GOOD)
         "[]",
         json.dumps({**PLAIN, "more": 1}),
         json.dumps({**PLAIN, "intervals": "x"}),
+        json.dumps({**PLAIN, "intervals": dict.fromkeys(PLAIN["intervals"], [])}),
         json.dumps({**PLAIN, "intervals": {**PLAIN["intervals"], "low68": "x"}}),
         json.dumps({**PLAIN, "corrected": None}),
         json.dumps({**PLAIN, "correction": {"knots": [None], "values": [None]}}),

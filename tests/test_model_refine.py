@@ -205,6 +205,8 @@ def test_a_model_without_prior_is_not_refined(tiny_model):
         ({"spread": 0.0}, "spread"),
         ({"scans": 0}, "scans"),
         ({"covariance": [[1.0, 2.0], [2.0, 1.0]]}, "positive eigenvalues"),
+        ({"covariance": [[1.0, 1.0], [1.0, 1.0]]}, "positive eigenvalues"),
+        ({"covariance": [[0.0]]}, "positive eigenvalues"),
         ({"covariance": [[1.0, 0.0]]}, "as many rows"),
         ({"covariance": [[1.0]]}, "1 parameters"),
         ({"weights_sha256": "ab"}, "other weights"),

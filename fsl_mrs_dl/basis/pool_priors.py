@@ -209,7 +209,9 @@ class PoolPriors:
             raise BasisError(f"{source}: what a pool varies is {', '.join(known)}, not {unknown[0]}.")
         try:
             return replace(self, **{name: tuple(value) for name, value in values.items()})
-        except (TypeError, ValueError) as exc:
+        except BasisError as exc:
+            raise BasisError(f"{source}: {exc}") from exc
+        except (TypeError, ValueError, OverflowError) as exc:
             raise BasisError(f"{source}: a range of a pool is a list of numbers, [low, high] ({exc}).") from exc
 
     def ranges_unlike(self, other):

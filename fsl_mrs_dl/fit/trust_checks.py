@@ -151,6 +151,11 @@ class Checks:
     def _latent(self, features):
         """Mahalanobis distance of features from those of good scans; what lies beside all axes counts as one more."""
         reference = self.reference
+        if features.shape[1:] != reference.feature_mean.shape:
+            raise ModelError(
+                f"trust.json of {self.model.name} is for {reference.feature_mean.shape[0]} features, its network has "
+                f"{features.shape[1]}: make it anew with fsl_mrs_dl evaluate --trust."
+            )
         axis, sd = torch.as_tensor(reference.feature_axes.values), torch.as_tensor(reference.feature_sd.values)
         apart = features.float() - torch.as_tensor(reference.feature_mean.values)
         along = apart @ axis.T

@@ -83,6 +83,8 @@ class Intervals:
 
     def __post_init__(self):
         count, cells = len(self.limits), CELLS * CLASSES
+        if count < 1:
+            raise ConfigError("limits must have a row for each metabolite, not none.")
         for row in self.limits:
             if row is None:
                 continue

@@ -14,6 +14,9 @@ FILE = "prior.json"
 
 MAX_PARAMETERS = 2**10
 
+LEAST_SHARE = 1e-10
+"""Smallest eigenvalue of a covariance relative to the largest: one nearer to 0 may be rounding, and has no inverse."""
+
 
 @dataclass(frozen=True)
 class Prior:
@@ -43,7 +46,9 @@ class Prior:
             raise ConfigError(f"covariance must be as many rows as columns, 1 to {MAX_PARAMETERS}, not {count}.")
         matrix = np.array(self.covariance, dtype=float)
         fine = np.isfinite(matrix).all() and np.abs(matrix).max() < 1e6 and np.allclose(matrix, matrix.T, rtol=1e-4)
-        if not fine or np.linalg.eigvalsh(matrix).min() <= 0:
+        sizes = np.linalg.eigvalsh(matrix) if fine else np.zeros(count)
+        # The inverse must be one in single precision.
+        if not sizes[0] > LEAST_SHARE * sizes[-1] > 1e-30:
             raise ConfigError("covariance must be symmetric, of numbers below 1e6, with positive eigenvalues.")
         if not 0 < self.spread <= 1:
             raise ConfigError(f"spread must be above 0 and at most 1, not {self.spread}.")
