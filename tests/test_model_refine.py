@@ -240,6 +240,12 @@ def test_the_command_learns_a_prior(model, tiny_basis, tmp_path, monkeypatch, ca
     words = ["calibrate", "--model", str(tmp_path / "bare"), "--recipe", "published", "--pool", "basis"]
     assert main([*words, "--number", "256"]) == 0, capsys.readouterr().err
     assert load_model(tmp_path / "bare").refined(2).refiner.steps == 2
+    # What cannot be read is made anew, as its error message says.
+    (tmp_path / "bare" / FILE).write_text("{}", encoding="utf-8")
+    with pytest.raises(ModelError, match="make it anew with fsl_mrs_dl calibrate"):
+        load_model(tmp_path / "bare")
+    assert main([*words, "--number", "256", "--overwrite", "--refine", "1"]) == 0, capsys.readouterr().err
+    assert load_model(tmp_path / "bare").calibration.source.endswith("basis set, --refine 1")
 
 
 def test_hybrid_recipes_of_scanners_are_not_harmed(model, tiny_basis):

@@ -50,7 +50,8 @@ def run(args):
         raise OutputError(f"{folder} has a calibration; give --overwrite to replace it, or leave --pool out.")
     if args.output:
         check_free(args.output, args.overwrite, [args.model, *({args.pool, *args.test} - {OWN})])
-    model = load_model(args.model, calibrated=not args.pool)
+    # What is damaged and made anew here is not read, nor what plays no part.
+    model = load_model(args.model, calibrated=not args.pool, judged=False)
     basis = basis_for(model, args.basis)
     check_basis_fits(model, basis)
     recipe = recipe_named(args.recipe) if args.recipe else trained_recipe(model)
@@ -83,6 +84,7 @@ def _calibrate(args, folder, model, basis, recipe):
     if args.pool != OWN:
         bases = f"{len(stream.members) - 1} bases of {Path(args.pool).name}, {_whose(args.pool, model)}"
     source = f"recipe {recipe.name}, seed {args.seed}, {bases}"
+    source += f", --refine {args.refine}" if args.refine else ""
     prior = _prior(args, model, basis, recipe, bases)
     model = _steps(args, model if prior is None else replace(model, prior=prior))
     calibration = calibrate(model.network, model.config, stream, args.number, source, model.refiner)

@@ -1,5 +1,5 @@
 """A trained model is one folder: config.json, weights.safetensors, card.json, card.md and, where they were made,
-calibration.json and trust.json. Nothing is unpickled.
+prior.json, calibration.json and trust.json. Nothing is unpickled.
 """
 
 import hashlib
@@ -224,7 +224,7 @@ def load_model(name_or_folder, calibrated=True, judged=True):
 
     Args:
         name_or_folder: of the model.
-        calibrated: whether its calibration is read too, where it has one.
+        calibrated: whether its calibration and its prior are read too, where it has them.
         judged: whether the thresholds of its trust flag are.
 
     Raises:
@@ -254,11 +254,12 @@ def load_model(name_or_folder, calibrated=True, judged=True):
     card = read_json(folder / "card.json", "a model card", ModelError)
     check_card(card, f"{folder}/card.json")
     digest = _digest(weights_file)
-    calibration = read_calibration(folder, config.metabolites, digest) if calibrated else None
+    parameters = getattr(network, "free_count", None)
     return TrainedModel(
-        folder.resolve().name, config, options, network.eval(), card, digest, calibration,
-        read_thresholds(folder, digest) if judged else None,
-        prior=read_prior(folder, getattr(network, "free_count", None), digest),
+        folder.resolve().name, config, options, network.eval(), card, digest,
+        calibration=read_calibration(folder, config.metabolites, digest) if calibrated else None,
+        trust=read_thresholds(folder, digest) if judged else None,
+        prior=read_prior(folder, parameters, digest) if calibrated else None,
     )  # fmt: skip
 
 
