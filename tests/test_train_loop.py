@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from fsl_mrs_dl.errors import ConfigError, ModelError
+from fsl_mrs_dl.model.card import adapted_scans
 from fsl_mrs_dl.model.yae import Yae, YaeConfig
 from fsl_mrs_dl.synth.priors import PUBLISHED
 from fsl_mrs_dl.train.feed import FreshFeed, KeptFeed, Source
-from fsl_mrs_dl.train.loop import Hardware, as_narrow, line_scale, model_config, train
+from fsl_mrs_dl.train.loop import Hardware, as_narrow, line_scale, model_config, start_text, train
 from fsl_mrs_dl.train.plan import TrainConfig
 from fsl_mrs_dl.train.work_folder import WorkFolder
 
@@ -37,11 +38,17 @@ def test_the_same_seed_gives_the_same_weights(tiny_basis):
 def test_a_training_starts_from_the_weights_of_a_model(tiny_basis, tiny_model):
     still = TrainConfig(number=64, batch=64, epochs=1, held_out=64, learning_rate=1e-12, weight_decay=0)
     other = dataclasses.replace(PUBLISHED, shift_hz=(-9.0, 9.0))
-    model = train("yae", tiny_basis, other, still, tiny_model.options, progress=False, start=tiny_model)
+    adapted = dataclasses.replace(tiny_model, card={**tiny_model.card, "adapted_to": {"scans": {"a": "12"}}})
+    model = train("yae", tiny_basis, other, still, tiny_model.options, progress=False, start=adapted)
     for first, second in zip(tiny_model.network.parameters(), model.network.parameters(), strict=True):
         assert torch.allclose(first, second, atol=1e-9)
     assert model.config.line != tiny_model.config.line
-    assert tiny_model.name in model.card["training"]["start"]
+    known = tiny_model.card["training"]
+    assert model.card["training"]["start"] == f"weights of yae: {known['scans']} scans on {known['machine']}"
+    assert adapted_scans(model.card) == {"a": "12"}
+    further = start_text(model)
+    assert further.startswith("weights of yae: 64 scans on ") and further.endswith(model.card["training"]["start"])
+    assert start_text(dataclasses.replace(model, card={})) == "weights of yae: unknown scans on unknown"
     with pytest.raises(ConfigError, match="cannot start from"):
         train("yae", tiny_basis, other, still, SMALL, progress=False, start=tiny_model)
 

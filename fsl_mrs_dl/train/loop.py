@@ -144,14 +144,18 @@ def train(
     card |= errors
     if start is not None:
         card["training"]["start"] = start_text(start)
+        # The weights have seen the scans that the other model was adapted to.
+        if "adapted_to" in start.card:
+            card["adapted_to"] = start.card["adapted_to"]
     return TrainedModel(network_name, config, options, network.cpu(), card, calibration=calibration)
 
 
 def start_text(start):
-    """What a training began from, in words."""
-    training = start.card["training"]
+    """What a training began from, in words, as far as the model's card tells."""
+    training = start.card.get("training", {})
+    scans, machine = training.get("scans", "unknown"), training.get("machine", "unknown")
     earlier = f"; {training['start']}" if "start" in training else ""
-    return f"weights of {start.name}: {training['scans']} scans on {training['machine']}{earlier}"
+    return f"weights of {start.name}: {scans} scans on {machine}{earlier}"
 
 
 def take_weights(network, start, config, options, basis):
