@@ -58,6 +58,7 @@ def test_numbers_that_make_no_grid_are_refused(capsys):
         ["--voxels", "0"],
         ["--repeats", "0"],
         ["--data", "x.nii.gz"],
+        ["--refine", "2"],
         ["--scans", "0"],
         ["--scans", "9", "--newton", "0"],
         ["--scans", "9", "--data", "x.nii.gz", "--mask", "m.nii.gz"],

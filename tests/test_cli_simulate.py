@@ -97,7 +97,7 @@ def test_pool_is_written_beside_the_set_and_repeats_with_its_seed(tmp_path):
     assert np.abs(one.fids - other.fids).max() > 1e-3
 
 
-def test_a_pool_takes_the_ranges_of_a_file(tmp_path):
+def test_a_pool_takes_the_ranges_of_a_file(tmp_path, capsys):
     from fsl_mrs_dl.basis.pool import read_pool
 
     ranges = tmp_path / "ranges.json"
@@ -106,6 +106,8 @@ def test_a_pool_takes_the_ranges_of_a_file(tmp_path):
     pool = read_pool(tmp_path / "out" / "pool.h5")
     assert pool.priors.b1_scale == (0.95, 1.05)
     assert np.abs(pool.parameters["b1_scale"] - 1).max() <= 0.05
+    assert simulate(tmp_path / "none", "--pool_ranges", ranges, names=["Cr"]) == 2
+    assert "give --pool N too" in capsys.readouterr().err and not (tmp_path / "none").exists()
 
 
 def test_the_device_is_chosen_where_it_is_asked_for():

@@ -43,6 +43,8 @@ def _time_imaging(args):
 
     if bool(args.data) != bool(args.mask):
         raise ConfigError("Give --data and --mask together, or neither for simulated voxels.")
+    if args.refine is not None:
+        raise ConfigError("--refine goes with --scans N: give it too, or leave --refine out.")
     shape = (*args.voxels, 1, 1)[:3]
     if len(args.voxels) > 3 or min(shape) < 1 or args.repeats < 1 or args.workers < 1:
         raise ConfigError("--voxels takes one to three numbers, --repeats and --workers one, all of at least 1.")
@@ -74,12 +76,12 @@ def _time_scans(args):
     from ..evaluate.scan_speed import network_speed, newton_speed, simulate_scans
     from ..fit.quantify import basis_for
     from ..fslmrs.start_line import host_version
-    from ..model.checkpoint import load_model
+    from ..model.checkpoint import DEFAULT_MODEL, load_model
     from ..synth.priors import recipe_named
 
     if args.data or args.mask or args.scans < 1 or not 1 <= args.newton:
-        raise ConfigError("--scans and --newton take numbers of at least 1; --data and --mask are of imaging.")
-    model = load_model(args.model or "hybrid")
+        raise ConfigError("--scans and --newton take numbers of at least 1; leave out --data and --mask, of imaging.")
+    model = load_model(args.model or DEFAULT_MODEL)
     model = model if args.refine is None else model.refined(args.refine)
     scans = simulate_scans(basis_for(model, args.basis), recipe_named(args.recipe), args.scans)
     host = host_version()

@@ -74,9 +74,12 @@ def add_arguments(parser):
 
 def run(args):
     """Simulate and write the output folder, whole or not at all."""
+    from ..errors import ConfigError
     from ..folders import whole_folder
 
     _check_engine(args)
+    if args.pool is None and args.pool_ranges is not None:
+        raise ConfigError("--pool_ranges is of a pool: give --pool N too, or leave it out.")
     args.device = _device(args.device)
     sequences = sequences_of(args)
     if args.engine == "fsl":
