@@ -22,6 +22,8 @@ from fsl_mrs_dl.model.checkpoint import load_model, save_model, write_calibratio
 from fsl_mrs_dl.model.conformal import calibrate_errors
 from fsl_mrs_dl.model.unshrink import GRID, SURE, Correction
 
+from .test_model_conformal import scans
+
 ROW = (1.0,) * (CELLS * CLASSES)
 CORRELATION = ((1.0, 0.2), (0.2, 1.0))
 INTERVALS = Intervals(((-4.0, -2.0), None), *(((row, None)) for row in (ROW, ROW, ROW, ROW)), CORRELATION)
@@ -55,14 +57,6 @@ def test_corrected_estimates_have_their_own_intervals():
     assert plain.tolist() == [0.3, 0.6] and around.interval95[0, 0] == pytest.approx(0.3 - np.exp(-3))
     corrected, around = replace(GOOD, corrected=wide).judge([0.3, 0.6], [-3.0, -3.0], unbiased=True)
     assert corrected.tolist() == [0.5, 0.6] and around.interval95[0, 0] == pytest.approx(0.5 - 9 * np.exp(-3))
-
-
-def scans(number, seed, factor=2.0):
-    """Estimates that err by `factor` times what is expected, Gaussian, and more where there is more."""
-    random = np.random.default_rng(seed)
-    truth = random.uniform(0.05, 0.95, (number, 3))
-    expected = 0.01 * np.exp(random.normal(size=truth.shape) * 0.3) * (1 + 2 * truth)
-    return truth + factor * expected * random.normal(size=truth.shape), truth, np.log(expected)
 
 
 def test_a_batch_equals_one_by_one_and_parts_are_taken():

@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from ..basis.basis_files import MAX_METABOLITES
-from ..config import from_dict, read_json
 from ..errors import ConfigError, ModelError
+from .for_weights import WAY_OUT, read_for_weights
 from .unshrink import TENTHS, Correction, tenths_of
 
 FILE = "calibration.json"
@@ -220,17 +220,10 @@ def read_calibration(folder, metabolites, weights_sha256):
     path = folder / FILE
     if not path.exists():
         return None
-    values = read_json(path, "a model's calibration", ModelError)
-    way_out = "Copy the model folder anew, or make it anew with fsl_mrs_dl calibrate."
-    try:
-        found = from_dict(Calibration, values, "a calibration")
-    except ConfigError as exc:
-        raise ModelError(f"{path}: {exc} {way_out}") from exc
+    found = read_for_weights(Calibration, path, "calibration", weights_sha256)
     if found.metabolites != tuple(metabolites):
         names = ", ".join(found.metabolites)[:200]
-        raise ModelError(f"{path}: it is for {names}, not for the model's metabolites. {way_out}")
-    if found.weights_sha256 != weights_sha256:
-        raise ModelError(f"{path}: it is of other weights ({found.weights_sha256[:12]}) than the model's. {way_out}")
+        raise ModelError(f"{path}: it is for {names}, not for the model's metabolites. {WAY_OUT}")
     return found
 
 

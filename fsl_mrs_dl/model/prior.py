@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from ..config import from_dict, read_json
 from ..errors import ConfigError, ModelError
 from ..folders import write_whole
+from .for_weights import WAY_OUT, read_for_weights
 
 FILE = "prior.json"
 """Name of the file in a model's folder."""
@@ -23,7 +23,8 @@ class Prior:
     """Typical errors of a network's estimates, measured on simulated scans (`train.learn_prior`).
 
     Attributes:
-        covariance: (parameter, parameter) of the errors, in the order and units of `Hybrid.free`.
+        covariance: (parameter, parameter) of the errors, in the units of the network's estimates: the four of the
+            line, then those of `hybrid.FREE`.
         spread: root mean square of the errors of concentrations relative to the largest that the network expected of
             the same scans.
         scans: number of simulated scans.
@@ -75,16 +76,9 @@ def read_prior(folder, parameters, weights_sha256):
     path = folder / FILE
     if parameters is None or not path.exists():
         return None
-    values = read_json(path, "a model's typical errors", ModelError)
-    way_out = "Copy the model folder anew, or make it anew with fsl_mrs_dl calibrate."
-    try:
-        found = from_dict(Prior, values, "typical errors")
-    except ConfigError as exc:
-        raise ModelError(f"{path}: {exc} {way_out}") from exc
+    found = read_for_weights(Prior, path, "typical errors", weights_sha256)
     if len(found.covariance) != parameters:
-        raise ModelError(f"{path}: it has {len(found.covariance)} parameters, the model {parameters}. {way_out}")
-    if found.weights_sha256 != weights_sha256:
-        raise ModelError(f"{path}: it is of other weights ({found.weights_sha256[:12]}) than the model's. {way_out}")
+        raise ModelError(f"{path}: it has {len(found.covariance)} parameters, the model {parameters}. {WAY_OUT}")
     return found
 
 

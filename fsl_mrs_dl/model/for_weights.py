@@ -1,0 +1,32 @@
+"""Files in a model's folder that hold for its weights alone: error bars and typical errors."""
+
+from ..config import from_dict, read_json
+from ..errors import ConfigError, ModelError
+
+WAY_OUT = "Copy the model folder anew, or make it anew with fsl_mrs_dl calibrate."
+"""What to do about a file that is damaged or of another model."""
+
+
+def read_for_weights(cls, path, what, weights_sha256):
+    """What a file beside a model's weights holds.
+
+    Args:
+        cls: dataclass of it, with a field `weights_sha256`.
+        path: Path of the file.
+        what: it is, in words.
+        weights_sha256: of the model's weights' file.
+
+    Returns:
+        A `cls`.
+
+    Raises:
+        ModelError: the file holds nothing of the kind, or belongs to other weights.
+    """
+    values = read_json(path, f"a model's {what}", ModelError)
+    try:
+        found = from_dict(cls, values, what)
+    except ConfigError as exc:
+        raise ModelError(f"{path}: {exc} {WAY_OUT}") from exc
+    if found.weights_sha256 != weights_sha256:
+        raise ModelError(f"{path}: it is of other weights ({found.weights_sha256[:12]}) than the model's. {WAY_OUT}")
+    return found
