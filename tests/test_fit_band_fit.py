@@ -26,10 +26,8 @@ def test_the_line_shape_is_that_of_the_whole_grid():
     fit, t = BandFit(InputConfig(1, CENTRE_HZ)), axes.time_axis(2048, 5e-4)
     fids = make_basis().fids[0]
     shape = fit.shape(torch.tensor([[4.0, 3.0, 2.5, 0.3]]))
-    spread = 1.8872  # pi / (2 sqrt(ln 2) sqrt(2)) of a Gaussian of 1 Hz, see synth.exponentials
-    rate = fit.shape(torch.tensor([[0.0, 1.0, 0.0, 0.0]])).abs()[0, 1:40].log().neg().sqrt() / fit.times[1:40]
-    spread = float(rate.mean())
-    whole = fids * np.exp(-4 * np.pi * t - (3 * spread * t) ** 2 + 2j * np.pi * 2.5 * t + 0.3j)
+    rate = np.pi / (2 * np.sqrt(np.log(2)))  # 1/s, of a Gaussian line of 1 Hz
+    whole = fids * np.exp(-4 * np.pi * t - (3 * rate * t) ** 2 + 2j * np.pi * 2.5 * t + 0.3j)
     whole = axes.fid_to_spectrum(whole)[:, slice(*InputConfig(1, CENTRE_HZ).band)]
     found = fit.spectra(fit.shorten(fids) * shape).numpy()
     assert np.abs(found - whole).max() < 0.01 * np.abs(whole).max()

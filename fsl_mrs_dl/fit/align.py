@@ -22,7 +22,7 @@ BAND_PPM = (1.5, 4.15)
 MAX_SHIFT_PPM = 0.3
 
 LONGEST_S = 0.5
-"""What scans hold later than this (s) is mostly noise: it costs time and tells hardly anything about shift and phase."""
+"""What scans hold later than this (s) is mostly noise: it takes time and tells hardly anything of shift and phase."""
 
 CHOLINE_PPM = 3.21
 CHOLINES = frozenset({"GPC", "PCh", "Cho", "PCho", "PC"})

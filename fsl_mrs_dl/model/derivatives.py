@@ -19,7 +19,8 @@ def derivatives(network, line, adjustments, concentrations):
         concentrations: (batch, metabolite).
 
     Returns:
-        (batch, condition, parameter, bin) complex; parameters in the order of `Hybrid.free`.
+        (batch, condition, parameter, bin) complex; parameters are the four of the line, then those of
+        `hybrid.FREE`.
     """
     single, slopes = _single(network.times, adjustments)
     shape, common = _common(network, line, adjustments)
@@ -56,7 +57,7 @@ def _single(times, adjustments):
 
 
 def _common(network, line, adjustments):
-    """Common line shape, (batch, point), and its relative slopes for line, kernel and eddy currents, (batch, 17, ...)."""
+    """Common line shape, (batch, point), and its relative slopes, (batch, parameter, point): line, kernel, eddy."""
     times, scale = network.times, network.line_scale[1]
     lorentz_hz, gauss_hz, shift_hz, phase_rad = (line * scale + network.line_scale[0]).unbind(1)
     kernel, eddy_rad = KERNEL_UNIT * adjustments["kernel"], EDDY_UNIT * adjustments["eddy"]

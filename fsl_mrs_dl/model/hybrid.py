@@ -150,7 +150,8 @@ class Hybrid(nn.Module):
         self.register_buffer("line_scale", torch.ones(2, 4))
         # On the processor: a network may be built without memory for its weights, where such steps are slow.
         knots = torch.linspace(0, bins - 1, KNOTS, device="cpu")[:, None]
-        self.register_buffer("hats", (1 - (torch.arange(bins, device="cpu") - knots).abs() / (knots[1] - knots[0])).clamp_min(0))
+        away = (torch.arange(bins, device="cpu") - knots).abs() / (knots[1] - knots[0])
+        self.register_buffer("hats", (1 - away).clamp_min(0))
 
     def take_basis(self, fids, config):
         """Learn the basis set.
