@@ -8,7 +8,7 @@ import torch
 
 from fsl_mrs_dl.errors import DataError
 from fsl_mrs_dl.fit import predict
-from fsl_mrs_dl.fit.predict import BROADENING_HZ, check_scan_fits, look, run_network
+from fsl_mrs_dl.fit.predict import BROADENING_HZ, check_scan_fits, estimates, look
 from fsl_mrs_dl.fit.scan import Scan
 from fsl_mrs_dl.model.output import LINE_PARAMETERS
 
@@ -30,7 +30,7 @@ def test_only_narrow_scans_are_broadened(tiny_model, tiny_basis, monkeypatch):
     widths = line[:, :2].clamp_min(0).sum(1)
     assert widths[1] > widths[0] + 1
     monkeypatch.setattr(predict, "NARROW_HZ", float(widths.mean()))
-    _, after, _, narrow = run_network(tiny_model, scans)
+    _, after, _, narrow = estimates(look(tiny_model, scans))
     assert len(given) == 2 and len(given[1]) == 1 and narrow.tolist() == [True, False]
     decay = torch.exp(-torch.pi * BROADENING_HZ * torch.as_tensor(t)).to(torch.complex64)
     torch.testing.assert_close(given[1][0], given[0][0] * decay)
@@ -44,9 +44,9 @@ def test_a_batch_equals_one_by_one(tiny_model, tiny_basis):
     t = np.arange(2048) * 5e-4
     scan = np.einsum("k,ckn->cn", [0.5, 0.3, 1.0], tiny_basis.fids)
     scans = np.stack([scan * np.exp(-np.pi * width * t) for width in (0, 3, 6)])
-    together = run_network(tiny_model, scans)
+    together = estimates(look(tiny_model, scans))
     for index in range(3):
-        alone = run_network(tiny_model, scans[index : index + 1])
+        alone = estimates(look(tiny_model, scans[index : index + 1]))
         for both, one in zip(together, alone):
             np.testing.assert_allclose(both[index], one[0], atol=1e-5)
 
@@ -70,7 +70,7 @@ def test_rows_of_narrow_scans_are_those_of_the_second_look(tiny_model, tiny_basi
 def test_the_unit_of_a_scan_does_not_matter(tiny_model, tiny_basis, factor):
     """Its squares would leave single precision."""
     fids = np.einsum("k,ckn->cn", [0.5, 0.3, 1.0], tiny_basis.fids)[None] * np.exp(-np.arange(2048) / 100)
-    for one, other in zip(run_network(tiny_model, fids), run_network(tiny_model, fids * factor)):
+    for one, other in zip(*(estimates(look(tiny_model, given)) for given in (fids, fids * factor))):
         np.testing.assert_array_equal(one, other)
 
 

@@ -202,18 +202,6 @@ def _with_rows(output, other, rows):
     return replace(output, **merged)
 
 
-def run_network(model, fids):
-    """Concentrations, line parameters and expected errors of prepared scans.
-
-    Args:
-        model, fids: as of `look`.
-
-    Returns:
-        As `estimates`.
-    """
-    return estimates(look(model, fids))
-
-
 def estimates(seen):
     """What a network said about scans, refined where the model is, the broadening of narrow ones taken out.
 
