@@ -9,6 +9,7 @@ import pytest
 
 from fsl_mrs_dl.evaluate.trust_table import checks_of, learn
 from fsl_mrs_dl.fit.quantify import Quantifier
+from fsl_mrs_dl.fit.trust import Trust
 from fsl_mrs_dl.fit.volume import read_volume
 from fsl_mrs_dl.fit.voxel_trust import CODES, VoxelTrust
 from fsl_mrs_dl.model.checkpoint import load_model
@@ -82,3 +83,12 @@ def test_without_thresholds_no_voxel_counts_as_checked(output):
     levels = values(output / "qc/trust_level.nii.gz")
     assert set(np.unique(levels)) <= {0, 2, 3}
     assert VoxelTrust.empty(2).text().startswith("trust: no voxel was checked")
+
+
+def test_shares_are_those_of_the_voxels_that_were_checked():
+    found = VoxelTrust.empty(6)
+    found.keep(slice(1, 4), [Trust("in range", 0.5), Trust("in range", 0.7), Trust("caution", 2.0, striking=("width",))])
+    found.keep(slice(4, 5), [Trust("out of range", 9.0, striking=("width", "noise"))])
+    expected = "trust: 50 % in range, 25 % caution, 25 % out of range of 4 voxels; most often by width (2), noise (1)"
+    assert found.text() == expected and found.levels.tolist() == [0, 1, 1, 2, 3, 0]
+    assert found.out_of_range.tolist() == [False] * 4 + [True, False] and found.scores[3] == 2
