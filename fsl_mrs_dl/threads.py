@@ -34,6 +34,7 @@ def in_chunks(work, count, size):
 
     Args:
         work: function of a slice of them; runs in several threads, each with one thread of its own as of `one_thread`.
+            It must not enter `one_thread` itself: that would wait for the end of this.
         count: of things.
         size: how many make a chunk.
 

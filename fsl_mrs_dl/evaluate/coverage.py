@@ -109,12 +109,12 @@ def coverage_text(tables):
     for title, table in tables.items():
         for name, rows in table.groupby("metabolite", sort=False):
             whole = rows[rows["by"] == "all"].iloc[0]
-            parts = (rows[rows["by"] == by].sort_values("tenth") for by in BY)
-            spans, true = [], None
-            for true in parts:
-                columns = (true["covered_68"], true["covered_95"])
+            parts = {by: rows[rows["by"] == by].sort_values("tenth") for by in BY}
+            spans = []
+            for part in parts.values():
+                columns = (part["covered_68"], part["covered_95"])
                 spans.append(", ".join(f"{100 * one.min():.1f}–{100 * one.max():.1f}" for one in columns))
-            ends = " / ".join(f"{true['mean_error'].iloc[place]:+.3f}" for place in (0, -1))
+            ends = " / ".join(f"{parts['truth']['mean_error'].iloc[place]:+.3f}" for place in (0, -1))
             size = f"{whole.mean_absolute_error:.4f}"
             shown = (f"{100 * whole.covered_68:.1f}", f"{100 * whole.covered_95:.1f}", *spans, ends, size)
             lines.append("| " + " | ".join((title, name, *shown)) + " |")
