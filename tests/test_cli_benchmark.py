@@ -51,6 +51,8 @@ def test_scans_of_single_voxels_are_timed_beside_newton(tmp_path, monkeypatch, c
     monkeypatch.setattr(start_line, "host_version", lambda: None)
     assert main(words[:3]) == 0
     assert "nothing to compare with" in capsys.readouterr().out
+    assert main([*words[:3], "--output", str(tmp_path / "none" / "times.csv")]) == 2
+    assert "times.csv cannot be written (No such file" in capsys.readouterr().err
 
 
 def test_numbers_that_make_no_grid_are_refused(capsys):

@@ -141,12 +141,20 @@ def _compare(ours, other):
 
 
 def _write(path, speeds):
-    """CSV file of all times."""
+    """CSV file of all times; OutputError where it cannot be written."""
     import csv
+    import io
     from dataclasses import asdict
     from pathlib import Path
 
-    with Path(path).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(asdict(speeds[0])), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(map(asdict, speeds))
+    from ..errors import OutputError
+    from ..folders import write_whole
+
+    table = io.StringIO()
+    writer = csv.DictWriter(table, list(asdict(speeds[0])), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(map(asdict, speeds))
+    try:
+        write_whole(Path(path), table.getvalue())
+    except OSError as exc:
+        raise OutputError(f"{path} cannot be written ({exc.strerror}); name a file where you may write.") from exc
