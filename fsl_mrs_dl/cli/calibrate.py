@@ -14,8 +14,8 @@ def add_arguments(parser):
     """Options of the command."""
     add = parser.add_argument
     add("--model", required=True, help="name or folder of the model")
-    add("--pool", help="write the model's calibration.json, from scans of the bases in this HDF5 file ('basis': of the "
-        "model's own basis set)")  # fmt: skip
+    add("--pool", help="write the model's calibration.json (of a hybrid network prior.json too), from scans of the "
+        "bases in this HDF5 file ('basis': of the model's own basis set)")  # fmt: skip
     add("--test", nargs="+", metavar="POOL", help="measure how often the intervals hold, on the bases of these files")
     add("--output", help="folder to make for the tables and the reliability plot of --test")
     add("--overwrite", action="store_true", help="replace that folder, and the calibration that the model has")
