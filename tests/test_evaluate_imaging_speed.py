@@ -41,8 +41,10 @@ def test_the_grid_is_one_that_is_fitted_and_the_few_are_of_its_mask(single_basis
 
 def test_commands_take_the_same_data_and_basis_set(tmp_path):
     made = commands("d.nii.gz", "basis", "hybrid_off", ["Cr"], tmp_path, (2, 0))
-    assert list(made) == ["fsl_mrs_dl", "fsl_mrsi (Newton), 2 workers", "fsl_mrsi (Newton), one process"]
+    ours = ["fsl_mrs_dl", "fsl_mrs_dl --no_trust"]
+    assert list(made) == [*ours, "fsl_mrsi (Newton), 2 workers", "fsl_mrsi (Newton), one process"]
     words = [command("m.nii.gz")[1:] for command in made.values()]
-    assert [one[1] for one in words] == ["fsl_mrs_dl.cli.main", *["fsl_mrs.scripts.fsl_mrsi"] * 2]
+    assert [one[1] for one in words] == [*["fsl_mrs_dl.cli.main"] * 2, *["fsl_mrs.scripts.fsl_mrsi"] * 2]
     assert all(one[2:8] == ["--data", "d.nii.gz", "--mask", "m.nii.gz", "--basis", "basis"] for one in words)
-    assert "--parallel-workers 2" in " ".join(words[1]) and "--parallel off" in " ".join(words[2])
+    assert "--parallel-workers 2" in " ".join(words[2]) and "--parallel off" in " ".join(words[3])
+    assert "--no_trust" not in words[0] and "--no_trust" in words[1]

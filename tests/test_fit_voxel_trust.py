@@ -79,6 +79,17 @@ def test_every_voxel_has_its_flag_and_strict_leaves_out_those_out_of_range(
     assert "--strict refuses all of them" in capsys.readouterr().err and not (tmp_path / "none").exists()
 
 
+def test_the_flag_may_be_left_out(place, tmp_path, judged_model, single_basis, capsys):
+    _, fids = voxels(single_basis)
+    write(tmp_path / "data.nii.gz", fids)
+    given = {"data": tmp_path / "data.nii.gz", "output": tmp_path / "out"}
+    assert run(place, judged_model, "--no_trust", "--strict", **given) == 2
+    assert "leave --no_trust out" in capsys.readouterr().err
+    assert run(place, judged_model, "--no_trust", **given) == 0
+    assert "trust: not checked (--no_trust)" in capsys.readouterr().out
+    assert not values(tmp_path / "out/qc/trust_level.nii.gz").any() and values(tmp_path / "out/concs/raw/NAA.nii.gz").any()
+
+
 def test_without_thresholds_no_voxel_counts_as_checked(output):
     levels = values(output / "qc/trust_level.nii.gz")
     assert set(np.unique(levels)) <= {0, 2, 3}

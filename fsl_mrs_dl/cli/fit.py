@@ -27,6 +27,7 @@ def add_arguments(parser):
     add("--unbiased", action="store_true", help="correct for shrinkage, at larger errors (see docs/error-bars.md)")
     add("--refine", type=int, metavar="N", help="steps that refine a hybrid network's estimates (see docs/method.md)")
     add("--strict", action="store_true", help="scans out of range fail, voxels stay empty (see docs/trust.md)")
+    add("--no_trust", action="store_true", help="with --mask: no trust flag of voxels, which takes a third of the time")
     add("--overwrite", action="store_true", help="replace the output folder")
     add("--verbose", action="store_true", help="also print the notes of scans that went well")
     fit_host.add_arguments(parser)
@@ -41,6 +42,8 @@ def run(args):
     from ..errors import ConfigError
 
     pair = args.edit_on or args.edit_off
+    if args.no_trust and not args.mask:
+        raise ConfigError("--no_trust is for the voxels of --mask: leave it out.")
     if bool(args.data) == bool(pair) or bool(args.edit_on) != bool(args.edit_off):
         raise ConfigError("Give either --data SCAN [SCAN ...], or --edit_on and --edit_off together.")
     if pair and args.edit_order:
@@ -104,10 +107,13 @@ def _imaging(args, options):
         raise ConfigError("--compare is for single spectra; fsl_mrsi --algo Newton makes the maps to compare with.")
     if args.h2o:
         raise ConfigError("--h2o is for single spectra; water-scaled maps come from fsl_mrsi --algo dl --h2o.")
+    if args.strict and args.no_trust:
+        raise ConfigError("--strict needs the trust flag: leave --no_trust out.")
     check_free(Path(args.output), args.overwrite, [*args.data, args.mask, *(args.basis or ()), args.model])
     said = quantify_mrsi(
         args.data[0], args.mask, args.output, _model(args), args.basis, **options, report=args.report,
         overwrite=args.overwrite, progress=True, edit_order=args.edit_order, strict=args.strict,
+        judged=not args.no_trust,
     )  # fmt: skip
     print("\n  ".join(said))
     print(f"Results are in {args.output}")

@@ -125,7 +125,11 @@ def commands(data, basis, model, internal_ref, folder, workers=()):
         given = ["--data", data, "--mask", mask, "--basis", basis, "--output", folder / f"out_{number}", "--overwrite"]
         return [sys.executable, "-m", module, *map(str, given), *more, "--internal_ref", *internal_ref]
 
-    made = {"fsl_mrs_dl": lambda mask: words("fsl_mrs_dl.cli.main", "dl", mask, "--model", str(model))}
+    ours = {"fsl_mrs_dl": (), "fsl_mrs_dl --no_trust": ("--no_trust",)}
+    made = {
+        name: lambda mask, more=more: words("fsl_mrs_dl.cli.main", "dl", mask, "--model", str(model), *more)
+        for name, more in ours.items()
+    }
     for count in workers:
         parallel = ("--parallel-workers", str(count)) if count else ("--parallel", "off")
         name = f"fsl_mrsi (Newton), {f'{count} workers' if count else 'one process'}"

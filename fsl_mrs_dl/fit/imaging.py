@@ -18,10 +18,14 @@ from .volume import read_volume
 from .voigt import PPM_LIMITS
 
 
+NOT_JUDGED = "trust: not checked (--no_trust)"
+"""What is said of voxels without a flag."""
+
+
 def quantify_mrsi(
     data, mask, output, model, basis,
     internal_ref=None, combine=(), ppm_limits=PPM_LIMITS, report=False, overwrite=False, progress=False,
-    edit_order=None, strict=False,
+    edit_order=None, strict=False, judged=True,
 ):  # fmt: skip
     """Fit the voxels of a mask and write the maps as FSL-MRS's fsl_mrsi does, whole or not at all.
 
@@ -41,6 +45,7 @@ def quantify_mrsi(
         progress: show a progress bar.
         edit_order: as `scan.read_scan`.
         strict: whether voxels that the trust flag calls out of range are left empty, as those that cannot be fitted.
+        judged: whether every voxel gets a trust flag; without, a voxel takes half to two thirds of the time.
 
     Returns:
         Lines of text on what was found and left out.
@@ -54,10 +59,10 @@ def quantify_mrsi(
     _check_conditions(quantifier.model, volume)
     average = quantifier(volume.average())
     with whole_folder(output, overwrite) as folder:
-        found = fit_volume(volume, quantifier.model, quantifier.basis, folder, ppm_limits, progress)
+        found = fit_volume(volume, quantifier.model, quantifier.basis, folder, ppm_limits, progress, judged)
         refused = _leave_out(volume, found) if strict else np.zeros(len(volume.voxels), dtype=bool)
         failed = volume.voxels[next(iter(found.values())).failed & ~refused]
-        trust = next(iter(found.values())).trust
+        trust = next(iter(found.values())).trust.text() if judged else NOT_JUDGED
         for key, fits in found.items():
             content = average.contents[key]
             options = {
@@ -67,7 +72,7 @@ def quantify_mrsi(
                 "metab_groups": 0, "report": report, "dl_spectrum": SPECTRA[key],
                 "voxels_fitted": len(volume.voxels) - len(failed) - int(refused.sum()),
                 "voxels_empty": [*volume.empty.tolist(), *failed.tolist()], "strict": strict,
-                "voxels_refused": volume.voxels[refused].tolist(), "trust": trust.text(), **average.record,
+                "voxels_refused": volume.voxels[refused].tolist(), "trust": trust, **average.record,
             }  # fmt: skip
             part = folder / key if volume.edited else folder
             part.mkdir(exist_ok=True)
@@ -75,9 +80,9 @@ def quantify_mrsi(
             label = f", {SPECTRA[key].replace('_', '-')}" if volume.edited else ""
             fit_summary(average.fits[key], part / "fit_avg.png", average.scan.name + label)
         if report:
-            noted = average.scan.with_notes(f"Of all voxels, {trust.text()}.")
+            noted = average.scan.with_notes(f"Of all voxels, {trust}.")
             write_report(folder / "report.html", replace(average, scan=noted))
-    return _said(volume, next(iter(found.values())), refused, average)
+    return _said(volume, next(iter(found.values())), refused, average, trust)
 
 
 def _leave_out(volume, found):
@@ -114,11 +119,11 @@ def _check_conditions(model, volume):
         )
 
 
-def _said(volume, fits, refused, average):
+def _said(volume, fits, refused, average, trust):
     """Lines of text on what was found and left out."""
     count, failed, uncertain = len(volume.voxels), volume.voxels[fits.failed & ~refused], int(fits.uncertain.sum())
     fitted = count - int(fits.failed.sum())
-    said = (f"{volume.name}: {fitted} voxels fitted by fsl_mrs_dl {__version__}.", fits.trust.text())
+    said = (f"{volume.name}: {fitted} voxels fitted by fsl_mrs_dl {__version__}.", trust)
     if refused.any():
         said += (f"{refused.sum()} of {count} voxels are out of range and left empty (--strict).",)
     said += average.scan.notes

@@ -105,7 +105,7 @@ class VoxelFits:
         return self.parameters[:, len(self.names) + 2] / (2 * np.pi) / (centre_hz * 1e-6)
 
 
-def fit_volume(volume, model, basis, scratch, ppm_limits=PPM_LIMITS, progress=False):
+def fit_volume(volume, model, basis, scratch, ppm_limits=PPM_LIMITS, progress=False, judged=True):
     """Fit every voxel of a Volume.
 
     Args:
@@ -115,6 +115,7 @@ def fit_volume(volume, model, basis, scratch, ppm_limits=PPM_LIMITS, progress=Fa
         scratch: folder for temporary files, which are removed with the arrays that they hold.
         ppm_limits: range of the fit (ppm).
         progress: show a progress bar.
+        judged: whether each voxel gets a trust flag.
 
     Returns:
         VoxelFits of each spectrum that is written, "off" and "diff", or "single".
@@ -125,7 +126,7 @@ def fit_volume(volume, model, basis, scratch, ppm_limits=PPM_LIMITS, progress=Fa
     """
     from tqdm import tqdm
 
-    work = _Work(volume, model, basis, ppm_limits)
+    work = _Work(volume, model, basis, ppm_limits, judged)
     count = len(volume.voxels)
     trust = VoxelTrust.empty(count)
     fits = {key: VoxelFits.empty(work.names, count, volume.points, scratch, trust) for key in work.spectra}
@@ -140,10 +141,10 @@ def fit_volume(volume, model, basis, scratch, ppm_limits=PPM_LIMITS, progress=Fa
 class _Work:
     """What all chunks share; `run` fits one chunk and may run in several threads."""
 
-    def __init__(self, volume, model, basis, ppm_limits):
+    def __init__(self, volume, model, basis, ppm_limits, judged):
         like = volume.scan(volume.fids([0])[0])
         self._predict = BatchPredictor(model, like, basis)
-        self._judge = Judge(model, basis, 1 / volume.dwell_s)
+        self._judge = Judge(model, basis, 1 / volume.dwell_s) if judged else None
         predicted = model.config.metabolites
         self.names = tuple(sorted(predicted))
         self._order = [predicted.index(name) for name in self.names]
@@ -183,7 +184,8 @@ class _Work:
                 target, solution.metabolite_fids, *widths_hz, self._ppm, self._window, volume.dwell_s, like_host=True
             )
             solved[key] = solution, quality
-        fits[self.spectra[0]].trust.keep(chunk, self._judge(found.seen))
+        if self._judge is not None:
+            fits[self.spectra[0]].trust.keep(chunk, self._judge(found.seen))
         count = len(self.names)
         for key, (solution, quality) in solved.items():
             one = fits[key]
