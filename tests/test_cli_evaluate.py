@@ -95,6 +95,9 @@ def test_refusals(place, capsys):
         assert evaluate(place, *case) == 2
         error = capsys.readouterr().err.splitlines()
         assert len(error) == 1 and word in error[0]
+    for more, word in ((("--number", "9"), "at least 50"), ((), "--overwrite")):
+        assert main(["evaluate", "--models", "hybrid", "--trust", "held.h5", *more]) == 2
+        assert word in capsys.readouterr().err
     assert main(["evaluate", "--models", "--simulated", "9"]) == 2
     assert "give --models" in capsys.readouterr().err
     assert not (place / "new").exists() and not (place / "new_unfinished").exists()

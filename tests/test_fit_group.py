@@ -15,7 +15,7 @@ def test_names_are_unique_and_without_endings():
 
 def test_a_row_for_each_scan_and_metabolite(tiny_model, tiny_basis, tmp_path):
     quantifier = Quantifier.__new__(Quantifier)
-    quantifier.model, quantifier.basis, quantifier.options = tiny_model, tiny_basis, {}
+    quantifier.model, quantifier.basis, quantifier.options, quantifier._judges = tiny_model, tiny_basis, {}, {}
     result = quantifier(scan_of(tiny_basis))
     write_group(tmp_path / "group.csv", [result, result], ["one", "two"])
     table = pd.read_csv(tmp_path / "group.csv")

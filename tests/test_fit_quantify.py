@@ -58,7 +58,7 @@ def test_files_objects_and_scans_give_the_same_result(tiny_model, tiny_basis, tm
     nifti = gen_nifti_mrs(data, 5e-4, CENTRE_HZ * 1e-6, dim_tags=["DIM_EDIT", None, None])
     nifti.save(tmp_path / "scan.nii.gz")
     quantifier = Quantifier.__new__(Quantifier)
-    quantifier.model, quantifier.basis, quantifier.options = tiny_model, tiny_basis, {}
+    quantifier.model, quantifier.basis, quantifier.options, quantifier._judges = tiny_model, tiny_basis, {}, {}
     basis = _basis_folder(tiny_basis, tmp_path)
     from_file = quantify(str(tmp_path / "scan.nii.gz"), tmp_path / "model", basis, "off-on")
     from_scan = quantifier(scan_of(tiny_basis))

@@ -187,7 +187,7 @@ def test_a_copy_keeps_the_thresholds_and_other_weights_do_not(model, tmp_path):
     assert load_model(tmp_path / "other").trust is None
 
 
-@pytest.mark.parametrize("spoil", ["caution", "cut", "list", "scale", "unknown"])
+@pytest.mark.parametrize("spoil", ["caution", "cut", "empty", "list", "no weights", "scale", "unknown"])
 def test_damaged_thresholds_are_refused_when_the_model_is_loaded(model, tmp_path, spoil):
     save_model(model[0], tmp_path / "copy")
     path = tmp_path / "copy" / "trust.json"
@@ -198,7 +198,9 @@ def test_damaged_thresholds_are_refused_when_the_model_is_loaded(model, tmp_path
         values["scales"][0]["common"] = "x"
     elif spoil == "unknown":
         values["more"] = 1
-    text = json.dumps([values] if spoil == "list" else values)
+    elif spoil == "no weights":
+        del values["weights_sha256"]
+    text = json.dumps({"list": [values], "empty": {}}.get(spoil, values))
     path.write_text(text[:200] if spoil == "cut" else text, encoding="utf-8")
     with pytest.raises(ModelError, match="trust.json"):
         load_model(tmp_path / "copy")

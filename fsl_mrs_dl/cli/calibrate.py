@@ -87,7 +87,7 @@ def _calibrate(args, folder, model, basis, recipe):
     source += f", --refine {args.refine}" if args.refine else ""
     prior = _prior(args, model, basis, recipe, bases)
     model = _steps(args, model if prior is None else replace(model, prior=prior))
-    calibration = calibrate(model.network, model.config, stream, args.number, source, model.refiner)
+    calibration = calibrate(model.network, model.config, stream, args.number, source, model.refiner, "calibration")
     try:
         if prior is not None:
             keep_prior(folder, prior)
@@ -95,6 +95,8 @@ def _calibrate(args, folder, model, basis, recipe):
     except OSError as exc:
         raise OutputError(f"{folder}: the calibration cannot be written ({exc}); copy the model elsewhere.") from exc
     print(f"{folder}: calibrated on {calibration.scans} scans ({source}).")
+    if calibration.correction is None:
+        print("  These are too few scans to learn the correction of --unbiased from.")
     return replace(model, calibration=calibration)
 
 

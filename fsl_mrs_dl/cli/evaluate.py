@@ -6,6 +6,10 @@ MODELS = ("hybrid", "yae", "cnn")
 """What is evaluated where nothing else is asked for."""
 
 
+LEAST_OF_A_KIND = 50
+"""Scans of each kind that thresholds are made from, at least: they are quantiles."""
+
+
 def add_arguments(parser):
     """Options of the command."""
     add = parser.add_argument
@@ -14,12 +18,12 @@ def add_arguments(parser):
     add("--with", dest="tools", nargs="+", default=[], choices=TOOLS, help="conventional fits beside the models")
     add("--basis", nargs="+", help="basis set of the models and the conventional fits (default: the shipped one)")
     add("--output", help="folder to make for the study")
-    add("--overwrite", action="store_true", help="replace the folder; estimates of what is the same are kept")
-    add("--number", type=int, default=100, help="most scans taken from an HDF5 file (default: %(default)s)")
+    add("--overwrite", action="store_true", help="replace the folder (estimates of what is the same are kept), or trust.json")
+    add("--number", type=int, default=100, help="most scans taken from an HDF5 file, or scans of each kind for --trust (default: %(default)s)")
     add("--workers", type=int, default=1, help="processes that share the scans; times are fair with 1, the default")
     add("--in_sample", action="store_true", help="allow models on scans that they were adapted to (train --finetune)")
     add("--simulated", type=int, help="errors on that many new spectra at the published conditions, beside their bound")
-    add("--trust", metavar="POOL", help="make the trust flag's thresholds from scans of the bases in this file")
+    add("--trust", metavar="POOL", help="make the models' trust.json from scans of the bases in this file")
     add("--seed", type=int, default=90001, help="of bootstrap and simulated spectra (default: %(default)s)")
 
 
@@ -70,16 +74,26 @@ def _simulated(args):
 
 def _trust(args):
     """Make the thresholds of the models' trust flags, and print how well it tells spoilt scans from good ones."""
+    from tqdm import tqdm
+
     from ..basis.basis_set import read_basis, shipped_basis
     from ..basis.pool import read_pool
+    from ..errors import ConfigError, OutputError
     from ..evaluate.trust_reference import foreign_pool
     from ..evaluate.trust_scans import trust_scans, wider_pool
     from ..evaluate.trust_table import check_kind, judge_model
     from ..fit.predict import check_basis_fits
     from ..fit.quantify import basis_for
     from ..model.checkpoint import load_model, model_folder
-    from ..model.thresholds import write_thresholds
+    from ..model.thresholds import FILE, write_thresholds
 
+    if args.number < LEAST_OF_A_KIND:
+        raise ConfigError(
+            f"Thresholds need at least {LEAST_OF_A_KIND} scans of each kind, not {args.number}: raise --number."
+        )
+    judged = [name for name in args.models if (model_folder(name) / FILE).exists()]
+    if judged and not args.overwrite:
+        raise OutputError(f"{judged[0]} has thresholds of its trust flag; give --overwrite to replace them.")
     edited, pool = read_basis(shipped_basis()), read_pool(args.trust)
     # Thresholds that are damaged are what this is to mend.
     models = [(name, load_model(name, judged=False)) for name in args.models]
@@ -88,13 +102,22 @@ def _trust(args):
         check_basis_fits(model, basis)
         check_kind(basis, edited)
     source = f"recipes phantom and scanner, {len(pool)} bases of {args.trust.rsplit('/')[-1]}, seed {args.seed}"
+    bar = tqdm(total=3 + len(models), desc="pools", unit="", disable=None, leave=False)
     wider, pools = wider_pool(edited, pool), (pool, foreign_pool(pool))
-    to_learn, to_test = (trust_scans(edited, pool, wider, args.number, args.seed + 100 * step) for step in (0, 1))
+    scans = []
+    for step in (0, 1):
+        bar.update()
+        bar.set_description("scans")
+        scans.append(trust_scans(edited, pool, wider, args.number, args.seed + 100 * step))
     for (name, model), basis in zip(models, bases):
-        thresholds, table = judge_model(model, basis, edited, pools, to_learn, to_test, source)
+        bar.update()
+        bar.set_description(model.name)
+        thresholds, table = judge_model(model, basis, edited, pools, *scans, source)
         write_thresholds(model_folder(name), thresholds)
+        bar.clear()
         print(f"{model.name}: thresholds written, from {args.number} scans of each kind ({source}). On others:")
         print(table.to_string(float_format="{:.3f}".format, index=False), end="\n\n")
+    bar.close()
 
 
 def _study(args):

@@ -84,7 +84,7 @@ def coverage_folder(model, streams, number, folder):
     for title, stream in streams.items():
         batches = range(-(-number // stream.batch))
         estimate, truth, spread = simulated_estimates(
-            model.network, model.config.input, stream, batches, model.refiner
+            model.network, model.config.input, stream, batches, model.refiner, f"test on {title}"
         )
         for unbiased in ways:
             judged, found = model.calibration.judge(estimate, spread, unbiased)

@@ -172,7 +172,7 @@ def read_thresholds(folder, weights_sha256):
     if not path.exists():
         return None
     values = read_json(path, "a model's trust thresholds", ModelError)
-    if isinstance(values, dict) and values.get("weights_sha256") != weights_sha256:
+    if isinstance(values, dict) and values.get("weights_sha256", weights_sha256) != weights_sha256:
         return None
     try:
         return from_dict(Thresholds, values, "trust thresholds")

@@ -4,7 +4,7 @@ from ..model.conformal import calibrate_errors
 from .validate import simulated_estimates
 
 
-def calibrate(network, config, stream, number, source, refiner=None):
+def calibrate(network, config, stream, number, source, refiner=None, title=None):
     """Calibration of a network's error bars.
 
     Args:
@@ -13,12 +13,12 @@ def calibrate(network, config, stream, number, source, refiner=None):
         stream: synth.dataset.Stream of scans that it was not trained on.
         number: how many of them, rounded up to whole batches.
         source: what they are, in words.
-        refiner: as of `validate.simulated_estimates`: error bars are of estimates that are refined like that.
+        refiner, title: as of `validate.simulated_estimates`: error bars are of estimates that are refined like that.
 
     Returns:
         model.calibration.Calibration.
     """
-    found = simulated_estimates(network, config.input, stream, range(-(-number // stream.batch)), refiner)
+    found = simulated_estimates(network, config.input, stream, range(-(-number // stream.batch)), refiner, title)
     return calibrate_errors(config.metabolites, *found, source)
 
 

@@ -1,6 +1,7 @@
 """Typical errors of a hybrid network's estimates, from simulated scans: the prior of `model.refine`."""
 
 import torch
+from tqdm import tqdm
 
 from ..model.inputs import network_input, spectrum_channels
 from ..model.output import to_largest
@@ -45,7 +46,7 @@ def learn_prior(network, config, stream, source, number):
         kept = clean, output.line, output.adjustments, truth / truth.sum(1, keepdim=True)
         scans += zip(*(part.split(AT_ONCE) for part in kept))
     covariance = torch.eye(network.free_count, dtype=torch.float64, device=device)
-    for _ in range(ROUNDS):
+    for _ in tqdm(range(ROUNDS), desc="prior", unit="round", disable=None, leave=False):
         precision = torch.linalg.inv(covariance).float()
         changes = [_changes(network, *some, precision) for some in scans]
         covariance = torch.cat(changes).mean(0)

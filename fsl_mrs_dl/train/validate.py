@@ -1,6 +1,7 @@
 """What a network says about simulated scans, and its errors."""
 
 import torch
+from tqdm import tqdm
 
 from ..model.inputs import network_input, spectrum_channels
 from ..model.output import Output, expected_spread, to_largest
@@ -30,7 +31,7 @@ def truth_of(batch, config, line, basis_linewidth_hz, scale):
 
 
 @torch.no_grad()
-def simulated_estimates(network, config, stream, batches, refiner=None):
+def simulated_estimates(network, config, stream, batches, refiner=None, title=None):
     """What a network says about simulated scans, and what they hold.
 
     Args:
@@ -39,6 +40,7 @@ def simulated_estimates(network, config, stream, batches, refiner=None):
         stream: synth.dataset.Stream.
         batches: numbers of the stream's batches to take.
         refiner: model.refine.Refiner of the estimates; None for the network's own.
+        title: of a progress bar; None for none.
 
     Returns:
         estimate, truth (scan, metabolite) relative to the largest, and logarithms of the expected errors (scan,
@@ -46,7 +48,7 @@ def simulated_estimates(network, config, stream, batches, refiner=None):
     """
     device = next(network.parameters()).device
     found = []
-    for index in batches:
+    for index in tqdm(batches, desc=title, unit="batch", disable=None if title else True, leave=False):
         batch = stream[index].to(device)
         output = network(network_input(batch.measured, config)[0])
         best = output if refiner is None else refiner(network, config, batch.measured, output)
