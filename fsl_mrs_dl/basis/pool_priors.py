@@ -3,6 +3,7 @@
 `pool_members` turns one member's numbers into sequences and spin systems without further chance.
 """
 
+import difflib
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields, replace
@@ -203,10 +204,14 @@ class PoolPriors:
         Raises:
             BasisError: a name is none of a range or of weights, or a value does not fit it.
         """
-        known = [field.name for field in fields(self) if isinstance(field.default, tuple)]
-        unknown = sorted(set(values) - set(known)) if isinstance(values, dict) else ["no JSON object"]
+        if not isinstance(values, dict):
+            raise BasisError(f"{source} must be a JSON object, name to range, not a {type(values).__name__}.")
+        known = sorted(field.name for field in fields(self) if isinstance(field.default, tuple))
+        unknown = sorted(set(values) - set(known))
         if unknown:
-            raise BasisError(f"{source}: what a pool varies is {', '.join(known)}, not {unknown[0]}.")
+            near = difflib.get_close_matches(unknown[0], known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"a pool varies {', '.join(known)}."
+            raise BasisError(f"{source}: {unknown[0]} is nothing that a pool varies; {hint}")
         try:
             return replace(self, **{name: tuple(value) for name, value in values.items()})
         except BasisError as exc:
