@@ -1,3 +1,6 @@
+import dataclasses
+import json
+
 import numpy as np
 import pandas
 import pytest
@@ -14,7 +17,10 @@ from .fit_examples import (
 
 from fsl_mrs_dl.errors import BasisError, ConfigError, DataError, OutputError
 from fsl_mrs_dl.fit import result as result_module
-from fsl_mrs_dl.fit.result import make_result
+from fsl_mrs_dl.fit.group import write_group
+from fsl_mrs_dl.fit.result import ModelRecord, make_result
+from fsl_mrs_dl.model.prior import Prior
+from fsl_mrs_dl.model.refine import Refiner
 
 
 def result_of(basis=None, noise=0.3, **options):
@@ -31,6 +37,41 @@ def test_concentrations_are_given_in_three_ways():
     np.testing.assert_allclose(table["relative_to_sum"], expected / expected.sum())
     # The scan was made with this amplitude: raw is what multiplies the basis as it is.
     np.testing.assert_allclose(table["raw"], AMPLITUDE * expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "refine, unbiased, words",
+    [
+        (0, False, ""),
+        (1, False, "refined in 1 step (--refine 1)"),
+        (0, True, "corrected for shrinkage (--unbiased)"),
+        (2, True, "refined in 2 steps (--refine 2) and corrected for shrinkage (--unbiased)"),
+    ],
+)
+def test_what_was_done_to_the_estimates_is_told_everywhere(tmp_path, refine, unbiased, words):
+    model = dataclasses.replace(MODEL, refine=refine, unbiased=unbiased)
+    made = dataclasses.replace(result_of(), model=model)
+    assert model.settings == words
+    folder = made.save(tmp_path / "out", report=True)
+    for key in ("off", "diff"):
+        first, *text = (folder / key / "options.txt").read_text().splitlines()
+        options = json.loads(first)
+        assert options["dl_refine"] == refine and options["dl_unbiased"] is unbiased
+        assert f"  {'dl_refine:':22}{refine}" in text and f"  {'dl_unbiased:':22}{unbiased}" in text
+    line = f'<p class="warning" id="settings">Not the plain estimates of the network: they were {words}.</p>'
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert (line in page) == bool(words) == ('id="settings"' in page)
+    write_group(tmp_path / "group.csv", [made, result_of()])
+    table = pandas.read_csv(tmp_path / "group.csv")
+    assert list(table.columns[-2:]) == ["refine", "unbiased"]
+    assert list(table["refine"]) == [refine] * 4 + [0] * 4 and list(table["unbiased"]) == [unbiased] * 4 + [False] * 4
+
+
+def test_the_record_of_a_model_holds_what_is_done_to_its_estimates(tiny_model):
+    assert (ModelRecord.of(tiny_model).refine, ModelRecord.of(tiny_model).unbiased) == (0, False)
+    prior = Prior(((1.0, 0.0), (0.0, 1.0)), 1.0, 64, "a toy")
+    other = ModelRecord.of(dataclasses.replace(tiny_model, refiner=Refiner(prior, 3), unbiased=True))
+    assert (other.name, other.refine, other.unbiased) == (tiny_model.name, 3, True)
 
 
 def test_predicted_and_residual_are_in_the_scan_s_amplitude_and_order():

@@ -2,10 +2,13 @@
 
 import csv
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 
+from fsl_mrs_dl.basis.basis_set import write_basis
+from fsl_mrs_dl.cli.main import main
 from fsl_mrs_dl.fit.fsl_tables import percent_sd
 from fsl_mrs_dl.fit.group import write_group
 from fsl_mrs_dl.fit.physics import with_model_errors
@@ -13,9 +16,12 @@ from fsl_mrs_dl.fit.predict import UNBIASED, BatchPredictor, predict
 from fsl_mrs_dl.fit.result import UNCERTAINTY_HEADINGS, make_result
 from fsl_mrs_dl.fit.scan import Scan
 from fsl_mrs_dl.model.calibration import CELLS, CLASSES, Calibration, Intervals
+from fsl_mrs_dl.model.checkpoint import save_model
 from fsl_mrs_dl.model.unshrink import GRID, SURE, Correction
 
 from .fit_examples import MODEL, NAMES, example_basis, example_prediction, example_scan
+from .test_cli_fit import write_scan
+from .test_fit_quantify import fids_of
 
 CORRELATION = np.eye(4)
 CORRELATION[2, 3] = CORRELATION[3, 2] = -0.5
@@ -125,12 +131,34 @@ def test_many_scans_get_the_error_bars_of_one(tiny_model, tiny_basis):
     assert predict(bare, scans[0], tiny_basis).uncertainty is None
 
 
-def test_estimates_are_corrected_for_shrinkage_where_that_is_asked_for(tiny_model, tiny_basis):
+def halved(model):
+    """The model with a correction for shrinkage that halves every estimate but the largest."""
     knots = tuple(np.linspace(-9.0, 1.0, len(SURE)).tolist())
     half = tuple((value / 2,) * len(SURE) for value in GRID.tolist())
-    known = tiny_model.calibration
-    halved = dataclasses.replace(known, correction=Correction((knots,) * 3, (half,) * 3), corrected=known.intervals)
-    model = dataclasses.replace(tiny_model, calibration=halved)
+    known = model.calibration
+    changed = dataclasses.replace(known, correction=Correction((knots,) * 3, (half,) * 3), corrected=known.intervals)
+    return dataclasses.replace(model, calibration=changed)
+
+
+def test_corrected_estimates_of_several_scans_are_told_apart(tiny_model, tiny_basis, tmp_path, capsys):
+    save_model(halved(tiny_model), tmp_path / "model")
+    write_basis(tiny_basis, tmp_path / "basis")
+    scans = [str(tmp_path / f"{name}.nii.gz") for name in "ab"]
+    for path in scans:
+        write_scan(path, fids_of(tiny_basis))
+    words = ["--data", *scans, "--model", str(tmp_path / "model"), "--basis", str(tmp_path / "basis")]
+    for name, more in (("plain", []), ("unbiased", ["--unbiased"])):
+        assert main([*words, "--output", str(tmp_path / name), *more]) == 0
+        said = capsys.readouterr().out.splitlines()
+        assert [f"{scan}: {UNBIASED}" in said for scan in "ab"] == [bool(more)] * 2
+        options = json.loads((tmp_path / name / "b" / "off" / "options.txt").read_text().splitlines()[0])
+        assert options["dl_unbiased"] is bool(more) and options["dl_refine"] == 0
+        head, *rows = table_of(tmp_path / name / "group.csv")
+        assert head[-2:] == ["refine", "unbiased"] and {tuple(row[-2:]) for row in rows} == {("0", str(bool(more)))}
+
+
+def test_estimates_are_corrected_for_shrinkage_where_that_is_asked_for(tiny_model, tiny_basis):
+    model = halved(tiny_model)
     fids = np.einsum("k,ckn->cn", [0.5, 0.3, 1.0], tiny_basis.fids) * np.exp(-np.pi * 4 * np.arange(2048) * 5e-4)
     scan = Scan(fids, tiny_basis.conditions, 5e-4, tiny_basis.centre_hz)
     before, after = predict(model, scan, tiny_basis), predict(model.without_shrinkage(), scan, tiny_basis)

@@ -6,7 +6,7 @@ from pathlib import Path
 from .result import UNCERTAINTY_HEADINGS
 
 RELATIVE, ABSOLUTE = ("relative_to_largest", "relative_to_sum", "raw"), ("molality", "molarity")
-"""Columns of the concentrations; the absolute ones come last, where a scan has a water reference."""
+"""Columns of the concentrations; the absolute ones come behind `COLUMNS`, where a scan has a water reference."""
 
 TABLE = "group.csv"
 """Name of the table of all scans."""
@@ -16,6 +16,9 @@ TRUST = ("trust", "trust_score", "trust_reasons")
 COLUMNS = (
     "scan", "file", "metabolite", *RELATIVE, *UNCERTAINTY_HEADINGS, *TRUST, "model", "weights_sha256", "versions",
 )  # fmt: skip
+
+SETTINGS = ("refine", "unbiased")
+"""Last columns: what was done to the network's estimates."""
 
 
 def unique_names(paths):
@@ -40,15 +43,16 @@ def write_group(path, results, names=None):
     absolute = ABSOLUTE if any(result.water is not None for result in results) else ()
     with Path(path).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow((*COLUMNS, *absolute))
+        writer.writerow((*COLUMNS, *absolute, *SETTINGS))
         for index, result in enumerate(results):
             scan = names[index] if names else result.scan.name
             files = " ".join(str(source) for source in result.scan.paths)
             versions = " ".join(f"{name}={value}" for name, value in result.record["dl_versions"].items())
             trust = result.trust
             flag = ("", "", "") if trust is None else (trust.level, trust.score, "; ".join(trust.reasons))
+            settings = (result.model.refine, result.model.unbiased)
             for metabolite, row in result.concentrations.iterrows():
                 origin = (result.model.name, result.model.weights_sha256, versions)
                 own = (*RELATIVE, *UNCERTAINTY_HEADINGS)
                 relative, scaled = ([row.get(column) for column in columns] for columns in (own, absolute))
-                writer.writerow([scan, files, metabolite, *relative, *flag, *origin, *scaled])
+                writer.writerow([scan, files, metabolite, *relative, *flag, *origin, *scaled, *settings])

@@ -239,16 +239,28 @@ def predict_prepared(model, prepared, seen=None):
         gauss_hz=max(values["gauss_hz"], 0.0),
         shift_hz=values["shift_hz"] + prepared.shift_hz,
         phase_rad=values["phase_rad"] + prepared.phase_rad,
-        notes=((BROADENED,) if narrow[0] else ()) + ((UNBIASED,) if model.unbiased else ()),
+        notes=((BROADENED,) if narrow[0] else ()) + _settings(model),
         uncertainty=uncertainty,
     )
 
 
 UNBIASED = (
-    "The concentrations are corrected for shrinkage: right on the mean of many simulated scans, but on average further "
-    "from the truth than without."
+    "Warning: the concentrations are corrected for shrinkage: right on the mean of many simulated scans, but on "
+    "average further from the truth than without."
 )
-"""Note of such estimates."""
+"""Note of such estimates; a warning, as those show with many scans too, and plain estimates are another thing."""
+
+REFINED = (
+    "Warning: the estimates are refined (--refine {steps}): compare them with plain ones with care; their error bars "
+    "are right only if the model was calibrated with as many steps."
+)
+"""Note of estimates refined in a number of steps."""
+
+
+def _settings(model):
+    """Notes on what is done to the estimates of a TrainedModel."""
+    refined = () if model.refiner is None else (REFINED.format(steps=model.refiner.steps),)
+    return refined + ((UNBIASED,) if model.unbiased else ())
 
 
 def _judged(model, concentrations, spread):

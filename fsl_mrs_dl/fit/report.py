@@ -48,6 +48,7 @@ def write_report(path, result):
         references={key: "+".join(content.internal_ref) for key, content in result.contents.items()},
         range=result.first_fit.ppm_limits,
         model=result.model.name,
+        settings=result.model.settings,
         card=card,
         card_parts=[(title, _flat(card[key])) for title, key in _CARD_PARTS if card.get(key)],
         errors=_errors(card),

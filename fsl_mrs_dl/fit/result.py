@@ -38,16 +38,28 @@ class ModelRecord:
         name: of the model.
         weights_sha256: of the weights' file.
         card: the model card, a dictionary.
+        refine: steps in which its estimates were refined, 0 for none.
+        unbiased: whether they were corrected for shrinkage.
     """
 
     name: str
     weights_sha256: str | None = None
     card: dict = field(default_factory=dict)
+    refine: int = 0
+    unbiased: bool = False
 
     @classmethod
     def of(cls, trained):
         """Record of a TrainedModel."""
-        return cls(trained.name, trained.weights_sha256, dict(trained.card))
+        steps = 0 if trained.refiner is None else trained.refiner.steps
+        return cls(trained.name, trained.weights_sha256, dict(trained.card), steps, trained.unbiased)
+
+    @property
+    def settings(self):
+        """What was done to the network's estimates, in words; empty where nothing."""
+        steps = f"refined in {self.refine} step{'s' if self.refine > 1 else ''} (--refine {self.refine})"
+        done = ((self.refine, steps), (self.unbiased, "corrected for shrinkage (--unbiased)"))
+        return " and ".join(words for was, words in done if was)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +165,8 @@ class Result:
         return {
             "dl_model": self.model.name,
             "dl_weights_sha256": self.model.weights_sha256,
+            "dl_refine": self.model.refine,
+            "dl_unbiased": self.model.unbiased,
             "dl_basis_fingerprint": self.basis.fingerprint(),
             "dl_versions": {"fsl_mrs_dl": __version__, **versions()},
         }
