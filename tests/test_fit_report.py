@@ -1,3 +1,4 @@
+import dataclasses
 import re
 from html.parser import HTMLParser
 
@@ -7,6 +8,7 @@ from .fit_examples import CARD, MODEL, example_basis, example_prediction, exampl
 
 from fsl_mrs_dl.fit.report import write_report
 from fsl_mrs_dl.fit.result import ModelRecord, make_result
+from fsl_mrs_dl.fit.trust import Trust
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +84,18 @@ def test_ppm_runs_from_right_to_left_and_curves_stay_in_the_picture(page):
     for points in re.findall(r'<polyline class="\w+" points="([^"]+)"', page):
         x, y = np.array([pair.split(",") for pair in points.split()], dtype=float).T
         assert x.min() >= 0 and x.max() <= 1000 and y.min() >= 0 and y.max() <= 400
+
+
+def test_the_trust_box_of_imaging_says_that_it_is_of_the_mean(made, tmp_path):
+    judged = dataclasses.replace(made, trust=Trust("in range", 0.5))
+    boxes = []
+    for voxels in (None, "75 % in range, 25 % caution, 0 % out of range of 4 voxels"):
+        write_report(tmp_path / "report.html", judged, voxels)
+        page = (tmp_path / "report.html").read_text(encoding="utf-8")
+        boxes.append(page.split('id="trust"')[1].split("</div>")[0])
+    assert "<strong>Trust: in range</strong>" in boxes[0] and "voxels" not in boxes[0]
+    assert "<strong>Trust of the mean spectrum: in range</strong>" in boxes[1]
+    assert f"not of its voxels. Trust of the voxels: {voxels}.</p>" in boxes[1]
 
 
 def test_model_without_a_card_gets_a_page(made, tmp_path):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 
 import numpy as np
@@ -58,8 +59,15 @@ def test_every_voxel_has_its_flag_and_strict_leaves_out_those_out_of_range(
         at, trust = tuple(volume.voxels[row]), quantifier(volume.scan(volume.fids([row])[0])).trust
         assert CODES[trust.level] == levels[at] and scores[at] == pytest.approx(trust.score, rel=1e-2)
     assert levels[noisy] == 3 and levels[OUTSIDE] == 0 == scores[OUTSIDE]
-    counted = f"trust: {100 * (levels == 1).sum() / len(volume.voxels):.0f} % in range"
-    assert counted in said and counted in (tmp_path / "out/report.html").read_text(encoding="utf-8")
+    counted = f"{100 * (levels == 1).sum() / len(volume.voxels):.0f} % in range"
+    assert f"\n  trust: {counted}" in said
+    first, *text = (tmp_path / "out/options.txt").read_text().splitlines()
+    assert json.loads(first)["trust"].startswith(counted) and any(re.match(f" *trust: *{counted}", one) for one in text)
+    page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
+    box = page.split('id="trust"')[1].split("</div>")[0]
+    of_mean, of_voxels = box.index("<strong>Trust of the mean spectrum: "), box.index(f"of the voxels: {counted}")
+    assert of_mean < box.index("This box is of the mean spectrum of the mask") < of_voxels
+    assert page.count(counted) == 1
 
     assert run(place, judged_model, "--strict", "--overwrite", **given) == 0
     refused = levels == 3
@@ -87,19 +95,23 @@ def test_the_flag_may_be_left_out(place, tmp_path, judged_model, single_basis, c
     assert "leave --no_trust out" in capsys.readouterr().err
     assert run(place, judged_model, "--no_trust", **given) == 0
     assert "trust: not checked (--no_trust)" in capsys.readouterr().out
-    assert not values(tmp_path / "out/qc/trust_level.nii.gz").any() and values(tmp_path / "out/concs/raw/NAA.nii.gz").any()
+    options = json.loads((tmp_path / "out/options.txt").read_text().splitlines()[0])
+    assert options["trust"] == "not checked (--no_trust)"
+    assert options["dl_refine"] == 0 and options["dl_unbiased"] is False
+    assert not values(tmp_path / "out/qc/trust_level.nii.gz").any()
+    assert values(tmp_path / "out/concs/raw/NAA.nii.gz").any()
 
 
 def test_without_thresholds_no_voxel_counts_as_checked(output):
     levels = values(output / "qc/trust_level.nii.gz")
     assert set(np.unique(levels)) <= {0, 2, 3}
-    assert VoxelTrust.empty(2).text().startswith("trust: no voxel was checked")
+    assert VoxelTrust.empty(2).text().startswith("no voxel was checked")
 
 
 def test_shares_are_those_of_the_voxels_that_were_checked():
     found = VoxelTrust.empty(6)
     found.keep(slice(1, 4), [Trust("in range", 0.5), Trust("in range", 0.7), Trust("caution", 2.0, striking=("width",))])
     found.keep(slice(4, 5), [Trust("out of range", 9.0, striking=("width", "noise"))])
-    expected = "trust: 50 % in range, 25 % caution, 25 % out of range of 4 voxels; most often by width (2), noise (1)"
+    expected = "50 % in range, 25 % caution, 25 % out of range of 4 voxels; most often by width (2), noise (1)"
     assert found.text() == expected and found.levels.tolist() == [0, 1, 1, 2, 3, 0]
     assert found.out_of_range.tolist() == [False] * 4 + [True, False] and found.scores[3] == 2

@@ -1,6 +1,5 @@
 """Quantify spectroscopic imaging: the whole way from a file and a mask to the folder of fsl_mrsi."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from .volume import read_volume
 from .voigt import PPM_LIMITS
 
 
-NOT_JUDGED = "trust: not checked (--no_trust)"
+NOT_JUDGED = "not checked (--no_trust)"
 """What is said of voxels without a flag."""
 
 
@@ -80,8 +79,7 @@ def quantify_mrsi(
             label = f", {SPECTRA[key].replace('_', '-')}" if volume.edited else ""
             fit_summary(average.fits[key], part / "fit_avg.png", average.scan.name + label)
         if report:
-            noted = average.scan.with_notes(f"Of all voxels, {trust}.")
-            write_report(folder / "report.html", replace(average, scan=noted))
+            write_report(folder / "report.html", average, trust)
     return _said(volume, next(iter(found.values())), refused, average, trust)
 
 
@@ -95,7 +93,7 @@ def _leave_out(volume, found):
     refused = first.trust.out_of_range & ~first.failed
     if not (~refused & ~first.failed).any():
         raise DataError(
-            f"{volume.name}: {first.trust.text()}; --strict refuses all of them. Without it they are fitted and "
+            f"{volume.name}: trust: {first.trust.text()}; --strict refuses all of them. Without it they are fitted and "
             "flagged."
         )
     for fits in found.values():
@@ -123,7 +121,7 @@ def _said(volume, fits, refused, average, trust):
     """Lines of text on what was found and left out."""
     count, failed, uncertain = len(volume.voxels), volume.voxels[fits.failed & ~refused], int(fits.uncertain.sum())
     fitted = count - int(fits.failed.sum())
-    said = (f"{volume.name}: {fitted} voxels fitted by fsl_mrs_dl {__version__}.", trust)
+    said = (f"{volume.name}: {fitted} voxels fitted by fsl_mrs_dl {__version__}.", f"trust: {trust}")
     if refused.any():
         said += (f"{refused.sum()} of {count} voxels are out of range and left empty (--strict).",)
     said += average.scan.notes

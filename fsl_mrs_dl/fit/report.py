@@ -19,12 +19,13 @@ _SHORT = {"off": "edit-off", "diff": "difference", "single": ""}
 _CRLB_SHOWN = 100.0  # percent; above, a value is undetermined by the spectrum alone
 
 
-def write_report(path, result):
+def write_report(path, result, voxels=None):
     """Write the page of a Result.
 
     Args:
         path: Path of the file.
-        result: Result.
+        result: Result; of imaging that of the mean spectrum.
+        voxels: of imaging, what the trust flag says of the voxels, in words; None for a scan.
     """
     import jinja2
     from markupsafe import Markup
@@ -36,6 +37,7 @@ def write_report(path, result):
         facts=_facts(result),
         notes=result.scan.notes,
         trust=result.trust,
+        voxels=voxels,
         water=result.water,
         columns=[_SHORT[key] for key in result.contents],
         rows=_rows(result),

@@ -51,7 +51,7 @@ class VoxelTrust:
     def text(self):
         """One line: percent of each level of the voxels that were checked, and the checks that strike most often."""
         if not self.levels.any():
-            return "trust: no voxel was checked, the model has no thresholds (fsl_mrs_dl evaluate --trust makes them)"
+            return "no voxel was checked, the model has no thresholds (fsl_mrs_dl evaluate --trust makes them)"
         shares = ", ".join(f"{100 * self.share(level):.0f} % {level}" for level in LEVELS)
         named = ", ".join(f"{check} ({count})" for check, count in self.reasons.most_common(MOST_NAMED))
-        return f"trust: {shares} of {(self.levels > 0).sum()} voxels" + (f"; most often by {named}" if named else "")
+        return f"{shares} of {(self.levels > 0).sum()} voxels" + (f"; most often by {named}" if named else "")
