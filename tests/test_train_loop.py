@@ -7,11 +7,13 @@ import torch
 
 from fsl_mrs_dl.errors import ConfigError, ModelError
 from fsl_mrs_dl.model.card import adapted_scans
+from fsl_mrs_dl.model.cnn import CnnConfig
 from fsl_mrs_dl.model.yae import Yae, YaeConfig
 from fsl_mrs_dl.synth.priors import PUBLISHED
 from fsl_mrs_dl.train.feed import FreshFeed, KeptFeed, Source
-from fsl_mrs_dl.train.loop import Hardware, as_narrow, line_scale, model_config, start_text, train
+from fsl_mrs_dl.train.loop import Hardware, as_narrow, line_scale, model_config, start_text, start_unlike, train
 from fsl_mrs_dl.train.plan import TrainConfig
+from fsl_mrs_dl.train.trainee import Trainee
 from fsl_mrs_dl.train.work_folder import WorkFolder
 
 from .conftest import PHANTOM
@@ -49,8 +51,108 @@ def test_a_training_starts_from_the_weights_of_a_model(tiny_basis, tiny_model):
     further = start_text(model)
     assert further.startswith("weights of yae: 64 scans on ") and further.endswith(model.card["training"]["start"])
     assert start_text(dataclasses.replace(model, card={})) == "weights of yae: unknown scans on unknown"
-    with pytest.raises(ConfigError, match="cannot start from"):
+    with pytest.raises(ConfigError, match="cannot start from yae: its size differs in encoder, decoder, quantifier"):
         train("yae", tiny_basis, other, still, SMALL, progress=False, start=tiny_model)
+
+
+def test_what_keeps_a_training_from_starting_is_named(tiny_basis, tiny_model):
+    own, options = tiny_model.config, tiny_model.options
+    assert start_unlike(tiny_model, own, options) == []
+    moved = dataclasses.replace(own, line=line_scale(PUBLISHED, 0.5))
+    assert start_unlike(tiny_model, moved, options) == []
+    cases = [
+        (dataclasses.replace(own, network="cnn"), CnnConfig(), "its network is yae, not cnn"),
+        (own, dataclasses.replace(options, quantifier=32), "its size differs in quantifier ("),
+        (dataclasses.replace(own, basis_fingerprint="12"), options, "its basis set is another one"),
+        (dataclasses.replace(own, basis_linewidth_hz=2.0), options, "count as 1 Hz, not 2 Hz wide"),
+        (dataclasses.replace(own, metabolites=own.metabolites[::-1]), options, "stand in another order"),
+        (dataclasses.replace(own, input=dataclasses.replace(own.input, points=1024)), options, "its input is another"),
+    ]
+    for config, sizes, word in cases:
+        (found,) = start_unlike(tiny_model, config, sizes)
+        assert word in found
+    both = dataclasses.replace(own, network="cnn", basis_fingerprint="12")
+    assert len(start_unlike(tiny_model, both, CnnConfig())) == 2
+
+
+@pytest.fixture(scope="module")
+def first(tiny_basis):
+    """A model to start from."""
+    plan = TrainConfig(number=128, batch=64, epochs=2, held_out=64)
+    return train("yae", tiny_basis, PUBLISHED, plan, SMALL, progress=False)
+
+
+def same(states, others):
+    """Whether two states of a network are the same to the bit."""
+    return all(torch.equal(others[name], one) for name, one in states.items())
+
+
+@pytest.mark.parametrize(
+    "errors, rows, epochs",
+    [
+        ([0.3, 0.5, 0.4, 0.45, 0.45, 0.45], 5, "5, none better than the start, whose weights these are"),
+        ([0.3, 0.5, 0.2, 0.4, 0.4, 0.4], 5, "5, the best one 2"),
+        ([0.3, 0.5, 0.4, 0.35, 0.3, 0.31, 0.29], 6, "6, the best one 6"),
+    ],
+)
+def test_the_start_is_the_best_until_an_epoch_is_better(tiny_basis, first, tmp_path, monkeypatch, errors, rows, epochs):
+    found = iter(errors)
+    monkeypatch.setattr(Trainee, "validation_error", lambda self: next(found))
+    plan = TrainConfig(number=16 * 6, batch=16, epochs=6, held_out=16, patience=3)
+    work = WorkFolder(tmp_path / "work", {})
+    work.open()
+    model = train("yae", tiny_basis, PUBLISHED, plan, SMALL, work=work, progress=False, start=first)
+    last = work.read_state("last.ckpt")
+    assert [row["error"] for row in last["history"]] == errors[1 : rows + 1]
+    assert [row["epoch"] for row in last["history"]] == list(range(1, rows + 1))
+    assert last["counts"]["start_error"] == 0.3 and last["counts"]["best_error"] == min(errors[1:])
+    assert model.card["training"]["epochs"] == epochs and model.card["training"]["error of the start"] == 0.3
+    assert same(first.network.state_dict(), model.network.state_dict()) is ("none" in epochs)
+    assert same(work.read_state("best.ckpt"), model.network.state_dict())
+
+
+@pytest.mark.parametrize("rate", [0.5, 1e-4])
+def test_a_training_from_a_start_resumes_to_the_same_and_never_ends_worse(
+    tiny_basis, first, tmp_path, monkeypatch, rate
+):
+    plan = TrainConfig(number=16 * 12, batch=16, epochs=3, held_out=64, learning_rate=rate)
+    works = [WorkFolder(tmp_path / name, {}) for name in ("whole", "broken")]
+    for work in works:
+        work.open()
+    what = ("yae", tiny_basis, PUBLISHED, plan, SMALL)
+    whole = train(*what, work=works[0], progress=False, start=first)
+    plain, measured = Trainee.training_step, []
+
+    def breaks(self, step, place):
+        if self.epoch == 1:
+            raise ZeroDivisionError
+        return plain(self, step, place)
+
+    monkeypatch.setattr(Trainee, "training_step", breaks)
+    with pytest.raises(ZeroDivisionError):
+        train(*what, work=works[1], progress=False, start=first)
+    monkeypatch.setattr(Trainee, "training_step", plain)
+    error = Trainee.validation_error
+    monkeypatch.setattr(Trainee, "validation_error", lambda self: measured.append(error(self)) or measured[-1])
+    again = train(*what, work=works[1], progress=False, start=first, resume=True)
+    # Two epochs were left; the start is not measured again.
+    assert len(measured) == 2
+    assert same(whole.network.state_dict(), again.network.state_dict())
+    one, other = (work.read_state("last.ckpt") for work in works)
+    assert same(one["network"], other["network"])
+    start_error, epochs = one["counts"]["start_error"], [row["error"] for row in one["history"]]
+    assert other["counts"]["start_error"] == start_error
+    assert other["history"][-1]["error"] == epochs[-1]
+    # Huge steps ruin a model, small ones do not: the start is kept in the first case alone.
+    kept = same(first.network.state_dict(), whole.network.state_dict())
+    assert kept is (rate == 0.5) and kept is (min(epochs) >= start_error)
+
+
+def test_a_start_whose_error_is_no_number_is_refused(tiny_basis, first, monkeypatch):
+    monkeypatch.setattr(Trainee, "validation_error", lambda self: float("nan"))
+    plan = TrainConfig(number=16, batch=16, epochs=1, held_out=16)
+    with pytest.raises(ModelError, match="weights to start from is nan"):
+        train("yae", tiny_basis, PUBLISHED, plan, SMALL, progress=False, start=first)
 
 
 def test_checkpoints_and_metrics_are_kept_and_the_best_is_taken(tiny_basis, tmp_path):

@@ -5,7 +5,7 @@ import os
 import platform
 import signal
 import warnings
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 
 import lightning
 import torch
@@ -119,7 +119,8 @@ def train(
         progress: show a progress bar.
         scans: synth.store.StoredScans to train on; new scans of the recipe, with the plan's seed, where None.
         resume: continue from the last checkpoint in `work`, if there is one.
-        start: TrainedModel of the same network and basis set whose weights are the first ones; random ones where None.
+        start: TrainedModel of the same network and basis set whose weights are the first ones, and the result unless
+            an epoch has a smaller error on held-out scans; random ones where None.
 
     Returns:
         TrainedModel with its errors on held-out scans of the recipe and of the published conditions; None in the
@@ -133,7 +134,7 @@ def train(
     if start is not None:
         take_weights(network, start, config, options, basis)
     source = Source(basis, recipe, pool, plan.seed if scans is None else scans.seed, plan.batch, scans)
-    trainee = Trainee(network, config, plan, source, work, resume=resume)
+    trainee = Trainee(network, config, plan, source, work, resume=resume, start_counts=start is not None)
     device, is_first = fit(trainee, hardware, progress)
     if not is_first:
         return None
@@ -144,6 +145,7 @@ def train(
     card |= errors
     if start is not None:
         card["training"]["start"] = start_text(start)
+        card["training"]["error of the start"] = trainee.start_error
         # The weights have seen the scans that the other model was adapted to.
         if "adapted_to" in start.card:
             card["adapted_to"] = start.card["adapted_to"]
@@ -167,16 +169,40 @@ def take_weights(network, start, config, options, basis):
         config, options, basis: of the network.
 
     Raises:
-        ConfigError: the trained one is another network, or of another basis set.
+        ConfigError: the trained one is another network, of another size, or of another basis set.
     """
-    # The ranges of the lines may be those of another recipe.
-    if replace(start.config, line=config.line) != config or start.options != options:
-        raise ConfigError(
-            f"The training cannot start from {start.name}: it is of another network, size or basis set. Give the "
-            "--model, --config and --basis that it was trained with."
-        )
+    unlike = start_unlike(start, config, options)
+    if unlike:
+        raise ConfigError(f"The training cannot start from {start.name}: {'; '.join(unlike)}.")
     network.load_state_dict(start.network.state_dict())
     tell_basis(network, config, basis)
+
+
+def start_unlike(start, config, options):
+    """What keeps a training from starting with a model's weights, each as a phrase that names the way out.
+
+    Args:
+        start: TrainedModel.
+        config: ModelConfig of the network to train.
+        options: its own configuration.
+    """
+    own, found = start.config, []
+    if own.network != config.network:
+        found.append(f"its network is {own.network}, not {config.network} (leave --model and --config out)")
+    elif start.options != options:
+        names = [field.name for field in fields(options)]
+        names = [name for name in names if getattr(start.options, name) != getattr(options, name)]
+        found.append(f"its size differs in {', '.join(names)} (leave --model and --config out)")
+    if own.basis_fingerprint != config.basis_fingerprint:
+        found.append("its basis set is another one (give the --basis that it was trained with)")
+    elif own.basis_linewidth_hz != config.basis_linewidth_hz:
+        widths = f"{own.basis_linewidth_hz:g} Hz, not {config.basis_linewidth_hz:g} Hz"
+        found.append(f"the lines of its basis set count as {widths} wide (give the --recipe that it was trained with)")
+    elif own.metabolites != config.metabolites:
+        found.append("the metabolites of its basis set stand in another order (give the --basis itself)")
+    # The ranges of the lines may be those of another recipe; the rest of the input is the network's size.
+    alike = replace(own, line=config.line)
+    return found if found or alike == config else ["its input is another one (take a model of this version)"]
 
 
 def fit(trainee, hardware=Hardware(), progress=True):
@@ -253,6 +279,9 @@ def model_card(network_name, config, basis, recipe, trainee, pool, device):
     """The model card without its errors."""
     plan, last = trainee.plan, trainee.history[-1]
     best = min(trainee.history, key=lambda row: row["error"])
+    outcome = f"the best one {best['epoch']}"
+    if trainee.start_error is not None and not best["error"] < trainee.start_error:
+        outcome = "none better than the start, whose weights these are"
     return {
         "name": network_name,
         "purpose": f"{recipe.purpose} They are {', '.join(config.metabolites)} at {basis.centre_hz * 1e-6:.1f} MHz.",
@@ -261,7 +290,7 @@ def model_card(network_name, config, basis, recipe, trainee, pool, device):
             "network": network_name,
             "machine": machine_text(device),
             "scans": last["scans"],
-            "epochs": f"{last['epoch']}, the best one {best['epoch']}",
+            "epochs": f"{last['epoch']}, {outcome}",
             "minutes": round(last["seconds"] / 60, 1),
             "seed": plan.seed,
             "plan": asdict(plan),

@@ -62,14 +62,17 @@ class Trainee(lightning.LightningModule):
         work: WorkFolder for checkpoints; None to keep the best weights in memory only.
         watchers: functions called with the history (a list of dicts, one an epoch) after each epoch.
         resume: continue from the folder's last checkpoint, if it has one.
+        start_counts: the network's first weights are a trained model's: they are the best until an epoch is better.
+            Patience and plateau compare epochs with epochs, as a rising learning rate first makes such weights worse.
     """
 
-    def __init__(self, network, config, plan, source, work=None, watchers=(), resume=False):
+    def __init__(self, network, config, plan, source, work=None, watchers=(), resume=False, start_counts=False):
         super().__init__()
         self.network, self.config, self.plan, self.source = network, config, plan, source
-        self.work, self.watchers = work, watchers
+        self.work, self.watchers, self.start_counts = work, watchers, start_counts
         self.epoch = self.step = self.since_best = self.since_halving = self.halvings = 0
         self.best_error, self.best_weights, self.history, self.last_loss = None, None, [], None
+        self.start_error = None
         self.elapsed_s, self.finished = 0.0, False
         self._saved = work.read_state(LAST) if work is not None and resume else None
         if self._saved is not None:
@@ -85,7 +88,8 @@ class Trainee(lightning.LightningModule):
 
     def state(self):
         """Everything that decides the rest of the training, as tensors, numbers, lists and dicts."""
-        counts = ("epoch", "step", "since_best", "since_halving", "halvings", "best_error", "elapsed_s", "finished")
+        counts = ("epoch", "step", "since_best", "since_halving", "halvings", "best_error", "start_error")
+        counts += ("elapsed_s", "finished")
         return {
             "network": self.network.state_dict(),
             "optimizer": self.optimizers(use_pl_optimizer=False).state_dict(),
@@ -120,6 +124,21 @@ class Trainee(lightning.LightningModule):
             self.optimizers(use_pl_optimizer=False).load_state_dict(self._saved["optimizer"])
             self.trainer.precision_plugin.load_state_dict(self._saved["precision"])
             self._saved = None
+        elif self.start_counts:
+            self._take_start()
+
+    def _take_start(self):
+        """Measure the first weights and keep them as the best so far."""
+        self.start_error = self.validation_error()
+        if not self.start_error < float("inf"):
+            raise ModelError(f"The error of the weights to start from is {self.start_error}: take another model.")
+        self._take_weights()
+        if self.work is not None and self.trainer.is_global_zero:
+            self.work.write_state(BEST, self.best_weights)
+
+    def _take_weights(self):
+        """Take the weights at hand as the best."""
+        self.best_weights = {name: one.detach().cpu().clone() for name, one in self.network.state_dict().items()}
 
     def make_feed(self, scans, rank, world):
         """What the steps are fed with."""
@@ -200,12 +219,12 @@ class Trainee(lightning.LightningModule):
         scans = self.step * self.plan.batch * self.trainer.world_size
         row = {"epoch": self.epoch, "step": self.step, "scans": scans, "seconds": round(self.elapsed_s, 2)}
         self.history.append({**row, "loss": loss, "error": error, "learning_rate": rate})
-        better = self._judge(error)
+        better = self._judge(error) and (self.start_error is None or error < self.start_error)
         over = self.plan.time_s and self.clock.common_s() >= self.plan.time_s
         over = self.trainer.strategy.broadcast(bool(over))
         self.finished = over or self.epoch >= self.plan.parts or self.since_best >= self.plan.patience
         if better:
-            self.best_weights = {name: one.detach().cpu().clone() for name, one in self.network.state_dict().items()}
+            self._take_weights()
         self._keep(better)
         self.trainer.should_stop = self.finished
 
