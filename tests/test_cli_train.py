@@ -114,6 +114,55 @@ def test_a_published_preset_gives_the_plan_and_options_win():
     assert train._plan(short, train._preset(short)).epochs == 4
 
 
+def test_a_start_takes_small_steps_unless_told_otherwise():
+    parser = argparse.ArgumentParser()
+    train.add_arguments(parser)
+    assert train.START_LEARNING_RATE == 2e-4 and "with --start at most 0.0002" in " ".join(parser.format_help().split())
+    cases = [
+        ([], 1.5e-3),
+        (["--start", "x"], 2e-4),
+        (["--start", "x", "--learning_rate", "0.003"], 0.003),
+        (["--start", "x", "--model", "yae-published"], 1e-4),
+        (["--start", "x", "--model", "yae-published", "--batch", "256"], 2e-4),
+    ]
+    for words, rate in cases:
+        args = parser.parse_args(["--model", "yae", *words])
+        assert train._plan(args, train._preset(args)).learning_rate == pytest.approx(rate)
+
+
+def test_a_start_brings_its_network_and_size(tiny_basis, tiny_model, tmp_path, capsys):
+    write_basis(tiny_basis, tmp_path / "basis")
+    save_model(tiny_model, tmp_path / "first")
+    basis = ["--basis", str(tmp_path / "basis")]
+    start = ["train", "--start", str(tmp_path / "first"), *PLAN]
+    assert main([*start, *basis, "--output", str(tmp_path / "mine")]) == 0
+    model = load_model(tmp_path / "mine")
+    assert model.config.network == "yae" and model.options == tiny_model.options
+    plan = model.card["training"]["plan"]
+    assert plan["learning_rate"] == train.START_LEARNING_RATE
+    assert "--model" not in shlex.split(model.card["training"]["command"])
+    capsys.readouterr()
+    (tmp_path / "size.json").write_text(json.dumps({"encoder": [128, 64], "decoder": [64], "quantifier": 32}))
+    cases = [
+        ([*basis, "--model", "cnn"], "its network is yae, not cnn"),
+        ([*basis, "--config", str(tmp_path / "size.json")], "its size differs in quantifier ("),
+        ([], "its basis set is another one"),
+    ]
+    for words, word in cases:
+        assert main([*start, *words, "--output", str(tmp_path / "out")]) == 2
+        error = capsys.readouterr().err
+        assert word in error and len(error.splitlines()) == 1
+        assert not (tmp_path / "out").exists() and not (tmp_path / "out.training").exists()
+
+
+def test_a_shipped_start_brings_its_shipped_basis_set(tmp_path):
+    words = ["train", "--start", "hybrid_off", "--number", "16", "--batch", "16", "--epochs", "1", "--held_out", "16"]
+    assert main([*words, "--device", "cpu", "--output", str(tmp_path / "mine")]) == 0
+    model, first = load_model(tmp_path / "mine"), load_model("hybrid_off")
+    assert model.config.network == "hybrid" and model.options == first.options
+    assert model.config.basis_fingerprint == first.config.basis_fingerprint and len(model.config.conditions) == 1
+
+
 def test_times():
     assert [train.seconds(text) for text in ("90s", "30m", "1h30m", "0.5h")] == [90, 1800, 5400, 1800]
     for text in ("", "30", "5d", "0m", "m"):

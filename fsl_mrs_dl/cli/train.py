@@ -10,18 +10,23 @@ from . import finetune
 RANGES_FILE = "pool_ranges.json"
 """File that a card's command takes the ranges of a pool from, which stand beside it in the card."""
 
+START_LEARNING_RATE = 2e-4
+"""Highest learning rate with --start: the plan's own soon undoes what the model has learnt."""
+
 
 def add_arguments(parser):
     """Options of the command."""
     add = parser.add_argument
-    add("--model", default="yae", help="yae, cnn, fcnn, hybrid, yae-published or cnn-published (default: %(default)s)")
-    add("--basis", nargs="+", help="a folder with off/ and on/, a folder of .json, or a .BASIS file (default: shipped)")
+    kinds = "yae, cnn, fcnn, hybrid, yae-published or cnn-published"
+    add("--model", help=f"{kinds} (default: yae; with --start: network and size of that model)")
+    shipped = "default: the shipped one; with --start: of the shipped ones that of the model"
+    add("--basis", nargs="+", help=f"a folder with off/ and on/, a folder of .json, or a .BASIS file ({shipped})")
     add("--pool", help="HDF5 file of varied bases made by fsl_mrs_dl simulate --pool")
     add("--pool_spectrum", choices=("edit_off", "edit_on", "difference"), help="of an edited pool, what --basis is")
     add("--recipe", help="what the training scans look like (default: phantom)")
     add("--data", metavar="FILE", help="train on a file of fsl_mrs_dl generate, again and again (default: new scans)")
     add("--config", help="JSON file with options of the network")
-    add("--start", metavar="MODEL", help="begin with the weights of this model of the same network and basis set")
+    add("--start", metavar="MODEL", help="begin with this model's weights, and keep them unless an epoch is better")
     _plan_arguments(parser)
     _place_arguments(parser)
     finetune.add_arguments(parser)
@@ -40,7 +45,7 @@ def _plan_arguments(parser):
     add("--batch", type=int, help="scans per step (256)")
     add("--epochs", type=int, help="parts between checkpoints (40; with a short --time fewer)")
     add("--patience", type=int, help="epochs without improvement before it stops (10)")
-    add("--learning_rate", type=float, help="highest learning rate (0.0015)")
+    add("--learning_rate", type=float, help=f"highest one (0.0015; with --start at most {START_LEARNING_RATE})")
     add("--optimiser", help="adamw or adam (adamw)")
     add("--weight_decay", type=float, help="of the weights (0.0001)")
     add("--schedule", help="of the learning rate: cosine or plateau (cosine)")
@@ -65,6 +70,7 @@ def run(args):
     from ..basis.basis_set import check_basis, read_basis, shipped_basis
     from ..basis.pool import read_pool
     from ..errors import ConfigError
+    from ..fit.quantify import basis_for
     from ..model.checkpoint import load_model
     from ..synth.dataset import as_narrow
     from ..synth.priors import recipe_named
@@ -74,16 +80,17 @@ def run(args):
     pool = read_pool(args.pool) if args.pool else None
     if pool is not None and args.pool_spectrum:
         pool = pool.single(args.pool_spectrum)
-    preset = _preset(args)
+    if args.finetune and (args.data or args.config or args.start or args.benchmark):
+        raise ConfigError("--finetune takes a model as it is; leave --data, --config, --start and --benchmark out.")
+    start = load_model(args.start) if args.start else None
+    preset = _preset(args, start)
     plan = _plan(args, preset)
     if args.finetune:
-        if args.data or args.config or args.start or args.benchmark:
-            raise ConfigError("--finetune takes a model as it is; leave --data, --config, --start and --benchmark out.")
         return _train(args, pool, *finetune.adapt(args, plan, pool, hardware))
     if args.scans or args.truth:
         raise ConfigError("--scans and --truth are for adapting a model: give it as --finetune MODEL.")
-    options = _options(args, preset)
-    basis = read_basis(args.basis or shipped_basis())
+    options = _options(args, preset, start)
+    basis = read_basis(args.basis or shipped_basis()) if start is None else basis_for(start, args.basis)
     check_basis(basis)
     scans = _stored(args, plan)
     if scans is None:
@@ -94,7 +101,6 @@ def run(args):
     if args.benchmark:
         return _benchmark(args, basis, recipe, pool, hardware)
     what = (preset.network, basis, recipe, plan, options, pool)
-    start = load_model(args.start) if args.start else None
 
     def begin(work, resume):
         """Train in a WorkFolder."""
@@ -157,19 +163,30 @@ def _train(args, pool, settings, begin):
     return 0
 
 
-def _preset(args):
-    """What the network, its sizes and the plan are taken from where nothing else is given."""
+def _preset(args, start=None):
+    """What the network, its sizes and the plan are taken from where nothing else is given.
+
+    Args:
+        args: of the command.
+        start: TrainedModel of --start, whose network is trained where --model names none; None without it.
+    """
     from ..model.presets import Preset, preset_named
     from ..train.finetune import ADAPT_PLAN
 
-    return Preset("", plan=ADAPT_PLAN) if args.finetune else preset_named(args.model)
+    if args.finetune:
+        return Preset("", plan=ADAPT_PLAN)
+    if args.model is None and start is None:
+        args.model = "yae"
+    return preset_named(args.model or start.config.network)
 
 
-def _options(args, preset):
-    """The network's own configuration: of --config, else of the preset, else its defaults."""
+def _options(args, preset, start=None):
+    """The network's own configuration: of --config, else of the start or the preset, else its defaults."""
     from ..config import from_dict, read_json
     from ..model.networks import network_classes
 
+    if start is not None and not args.model and not args.config:
+        return start.options
     values = read_json(args.config, "a network's configuration") if args.config else {}
     if isinstance(values, dict):
         values = {**preset.options, **values}
@@ -177,7 +194,7 @@ def _options(args, preset):
 
 
 def _plan(args, preset):
-    """The TrainConfig: of the options given, else of the preset, else its defaults."""
+    """The TrainConfig: of the options given, else of the preset, else its defaults; with --start in small steps."""
     from dataclasses import fields
 
     from ..config import from_dict
@@ -189,7 +206,10 @@ def _plan(args, preset):
         if given["epochs"] is None and "epochs" not in preset.plan:
             # An epoch ends with a look at held-out scans, which takes seconds.
             given["epochs"] = int(min(40, max(4, given["time_s"] // 45)))
-    return from_dict(TrainConfig, preset.plan_with(**given), "the plan of the training")
+    values = preset.plan_with(**given)
+    if args.start and args.learning_rate is None:
+        values["learning_rate"] = min(START_LEARNING_RATE, values.get("learning_rate", START_LEARNING_RATE))
+    return from_dict(TrainConfig, values, "the plan of the training")
 
 
 def seconds(text):
