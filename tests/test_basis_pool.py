@@ -317,9 +317,10 @@ def test_ranges_are_changed_by_name():
 @pytest.mark.parametrize(
     "values, message",
     [
-        ({"b1": [0.9, 1.1]}, "not b1"),
-        ({"te_s": 0.07}, "not te_s"),
-        ([1], "no JSON object"),
+        ({"b1scale": [0.9, 1.1]}, "b1scale is nothing .* did you mean b1_scale"),
+        ({"xyz": [0.9, 1.1]}, "a pool varies b1_scale, b1_spread"),
+        ({"te_s": 0.07}, "te_s is nothing that a pool varies"),
+        ([1], "JSON object, name to range, not a list"),
         ({"b1_scale": 1}, "a list of numbers"),
         ({"b1_scale": ["a", 2]}, "a list of numbers"),
         ({"b1_scale": [1, 10**400]}, "a list of numbers"),
@@ -327,7 +328,7 @@ def test_ranges_are_changed_by_name():
     ],
 )
 def test_ranges_that_are_none_are_refused(values, message):
-    with pytest.raises(BasisError, match=f"mine.json: .*{message}"):
+    with pytest.raises(BasisError, match=f"mine.json.*{message}"):
         PoolPriors().with_ranges(values, "mine.json")
 
 
