@@ -13,8 +13,10 @@ from fsl_mrs_dl.fit.fsl_tables import percent_sd
 from fsl_mrs_dl.fit.group import write_group
 from fsl_mrs_dl.fit.physics import with_model_errors
 from fsl_mrs_dl.fit.predict import UNBIASED, BatchPredictor, predict
+from fsl_mrs_dl.fit.report import write_report
 from fsl_mrs_dl.fit.result import UNCERTAINTY_HEADINGS, make_result
 from fsl_mrs_dl.fit.scan import Scan
+from fsl_mrs_dl.fit.trust import Trust
 from fsl_mrs_dl.model.calibration import CELLS, CLASSES, Calibration, Intervals
 from fsl_mrs_dl.model.checkpoint import save_model
 from fsl_mrs_dl.model.unshrink import GRID, SURE, Correction
@@ -168,3 +170,13 @@ def test_estimates_are_corrected_for_shrinkage_where_that_is_asked_for(tiny_mode
     assert (after.interval95[:, 0] <= after.concentrations).all()
     many, _ = BatchPredictor(model.without_shrinkage(), scan, tiny_basis)(fids[None])
     np.testing.assert_allclose(many.concentrations[0], after.concentrations, atol=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("level", "words"), [("in range", None), ("caution", "may be too narrow"), ("out of range", "are too narrow")]
+)
+def test_the_report_says_where_intervals_are_too_narrow(plain, tmp_path, level, words):
+    judged = dataclasses.replace(with_errors(plain), trust=Trust(level, 3.0, ("the lines are wide",)))
+    write_report(tmp_path / "report.html", judged)
+    box = (tmp_path / "report.html").read_text(encoding="utf-8").split('id="trust"')[1].split("</div>")[0]
+    assert ("too narrow" in box) == (words is not None) and (words or "in range") in box
