@@ -163,7 +163,10 @@ def test_maps_of_a_mask_are_those_of_fsl_mrsi(data, single_model_folder):
     ours = ["-m", "fsl_mrs_dl.cli.main", "--model", str(single_model_folder), "--output", "by_mask"]
     run(data, *ours, *words)
     compared = 0
-    for path in sorted((data / "by_mask").rglob("*.nii.gz")):
+    # fsl_mrsi's folder has no place for the trust flag.
+    only_ours = set((data / "by_mask/qc").glob("trust_*.nii.gz"))
+    assert len(only_ours) == 2
+    for path in sorted(set((data / "by_mask").rglob("*.nii.gz")) - only_ours):
         other = data / "by_voxel" / path.relative_to(data / "by_mask")
         found, expected = (np.asanyarray(nibabel.load(one).dataobj) for one in (path, other))
         scale = np.abs(expected).max() or 1
