@@ -204,4 +204,5 @@ def test_the_command_of_a_pool_names_ranges_that_are_not_the_default_ones():
     plain = Two(priors=PoolPriors(), names=("Cr",), seed=3)
     other = Two(priors=PoolPriors(b1_scale=(0.9, 1.1)), names=("Cr",), seed=3)
     assert "--pool_ranges" not in pool_command(plain, "pool/pool.h5")
-    assert pool_command(other, "pool/pool.h5").endswith("--pool 2 --seed 3 --output pool --pool_ranges pool_ranges.json")
+    command = pool_command(other, "pool/pool.h5")
+    assert command.endswith("--pool 2 --seed 3 --output pool --pool_ranges pool_ranges.json")

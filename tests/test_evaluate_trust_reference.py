@@ -78,7 +78,8 @@ def test_a_reference_of_another_model_is_refused(made):
     with pytest.raises(ModelError, match="another band or other metabolites"):
         Checks(other, basis_for(other), reference=made[2])
     model, basis, reference = made
-    fewer = {name: StoredArray.of(getattr(reference, name).values[..., :-1]) for name in ("feature_mean", "feature_axes")}
+    names = ("feature_mean", "feature_axes")
+    fewer = {name: StoredArray.of(getattr(reference, name).values[..., :-1]) for name in names}
     checks = Checks(model, basis, reference=dataclasses.replace(reference, **fewer))
     with pytest.raises(ModelError, match="for 383 features, its network has 384.*evaluate --trust"):
         checks(look(model, scan(basis)))

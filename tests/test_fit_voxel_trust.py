@@ -110,7 +110,8 @@ def test_without_thresholds_no_voxel_counts_as_checked(output):
 
 def test_shares_are_those_of_the_voxels_that_were_checked():
     found = VoxelTrust.empty(6)
-    found.keep(slice(1, 4), [Trust("in range", 0.5), Trust("in range", 0.7), Trust("caution", 2.0, striking=("width",))])
+    caution = Trust("caution", 2.0, striking=("width",))
+    found.keep(slice(1, 4), [Trust("in range", 0.5), Trust("in range", 0.7), caution])
     found.keep(slice(4, 5), [Trust("out of range", 9.0, striking=("width", "noise"))])
     expected = "50 % in range, 25 % caution, 25 % out of range of 4 voxels; most often by width (2), noise (1)"
     assert found.text() == expected and found.levels.tolist() == [0, 1, 1, 2, 3, 0]

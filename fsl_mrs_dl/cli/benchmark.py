@@ -82,8 +82,7 @@ def _time_scans(args):
 
     if args.data or args.mask or args.scans < 1 or not 1 <= args.newton:
         raise ConfigError("--scans and --newton take numbers of at least 1; leave out --data and --mask, of imaging.")
-    model = load_model(args.model or DEFAULT_MODEL)
-    model = model if args.refine is None else model.refined(args.refine)
+    model = load_model(args.model or DEFAULT_MODEL).refined(args.refine or 0)
     scans = simulate_scans(basis_for(model, args.basis), recipe_named(args.recipe), args.scans)
     host = host_version()
     _print_head(f"{args.scans} scans of recipe {args.recipe}", SCAN_COLUMNS)

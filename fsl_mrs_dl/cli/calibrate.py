@@ -59,7 +59,7 @@ def run(args):
         raise ConfigError(
             f"Recipe {recipe.name} takes no bases of a pool: name another with --recipe, or give '{OWN}' in its place."
         )
-    model = _calibrate(args, folder, model, basis, recipe) if args.pool else _steps(args, model)
+    model = _calibrate(args, folder, model, basis, recipe) if args.pool else model.refined(args.refine or 0)
     if args.test:
         from ..evaluate.coverage import coverage_folder
 
@@ -86,7 +86,7 @@ def _calibrate(args, folder, model, basis, recipe):
     source = f"recipe {recipe.name}, seed {args.seed}, {bases}"
     source += f", --refine {args.refine}" if args.refine else ""
     prior = _prior(args, model, basis, recipe, bases)
-    model = _steps(args, model if prior is None else replace(model, prior=prior))
+    model = replace(model, prior=prior).refined(args.refine or 0)
     calibration = calibrate(model.network, model.config, stream, args.number, source, model.refiner, "calibration")
     try:
         if prior is not None:
@@ -98,11 +98,6 @@ def _calibrate(args, folder, model, basis, recipe):
     if calibration.correction is None:
         print("  These are too few scans to learn the correction of --unbiased from.")
     return replace(model, calibration=calibration)
-
-
-def _steps(args, model):
-    """The model with as many steps of refinement as wanted."""
-    return model if args.refine is None else model.refined(args.refine)
 
 
 def _prior(args, model, basis, recipe, bases):

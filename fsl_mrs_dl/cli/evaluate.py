@@ -18,8 +18,10 @@ def add_arguments(parser):
     add("--with", dest="tools", nargs="+", default=[], choices=TOOLS, help="conventional fits beside the models")
     add("--basis", nargs="+", help="basis set of the models and the conventional fits (default: the shipped one)")
     add("--output", help="folder to make for the study")
-    add("--overwrite", action="store_true", help="replace the folder (estimates of what is the same are kept), or trust.json")
-    add("--number", type=int, default=100, help="most scans taken from an HDF5 file, or scans of each kind for --trust (default: %(default)s)")
+    kept = "estimates of what is the same are kept"
+    add("--overwrite", action="store_true", help=f"replace the folder ({kept}), or trust.json")
+    taken = "most scans taken from an HDF5 file, or scans of each kind for --trust"
+    add("--number", type=int, default=100, help=f"{taken} (default: %(default)s)")
     add("--workers", type=int, default=1, help="processes that share the scans; times are fair with 1, the default")
     add("--in_sample", action="store_true", help="allow models on scans that they were adapted to (train --finetune)")
     add("--simulated", type=int, help="errors on that many new spectra at the published conditions, beside their bound")
@@ -74,6 +76,8 @@ def _simulated(args):
 
 def _trust(args):
     """Make the thresholds of the models' trust flags, and print how well it tells spoilt scans from good ones."""
+    from pathlib import Path
+
     from tqdm import tqdm
 
     from ..basis.basis_set import read_basis, shipped_basis
@@ -101,23 +105,22 @@ def _trust(args):
     for (_, model), basis in zip(models, bases):
         check_basis_fits(model, basis)
         check_kind(basis, edited)
-    source = f"recipes phantom and scanner, {len(pool)} bases of {args.trust.rsplit('/')[-1]}, seed {args.seed}"
-    bar = tqdm(total=3 + len(models), desc="pools", unit="", disable=None, leave=False)
-    wider, pools = wider_pool(edited, pool), (pool, foreign_pool(pool))
-    scans = []
-    for step in (0, 1):
-        bar.update()
-        bar.set_description("scans")
-        scans.append(trust_scans(edited, pool, wider, args.number, args.seed + 100 * step))
-    for (name, model), basis in zip(models, bases):
-        bar.update()
-        bar.set_description(model.name)
-        thresholds, table = judge_model(model, basis, edited, pools, *scans, source)
-        write_thresholds(model_folder(name), thresholds)
-        bar.clear()
-        print(f"{model.name}: thresholds written, from {args.number} scans of each kind ({source}). On others:")
-        print(table.to_string(float_format="{:.3f}".format, index=False), end="\n\n")
-    bar.close()
+    source = f"recipes phantom and scanner, {len(pool)} bases of {Path(args.trust).name}, seed {args.seed}"
+    with tqdm(total=3 + len(models), desc="pools", unit="", disable=None, leave=False) as bar:
+        wider, pools = wider_pool(edited, pool), (pool, foreign_pool(pool))
+        scans = []
+        for step in (0, 1):
+            bar.update()
+            bar.set_description("scans")
+            scans.append(trust_scans(edited, pool, wider, args.number, args.seed + 100 * step))
+        for (name, model), basis in zip(models, bases):
+            bar.update()
+            bar.set_description(model.name)
+            thresholds, table = judge_model(model, basis, edited, pools, *scans, source)
+            write_thresholds(model_folder(name), thresholds)
+            bar.clear()
+            print(f"{model.name}: thresholds written, from {args.number} scans of each kind ({source}). On others:")
+            print(table.to_string(float_format="{:.3f}".format, index=False), end="\n\n")
 
 
 def _study(args):

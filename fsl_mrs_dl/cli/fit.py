@@ -88,10 +88,10 @@ def _model(args):
         basis = read_basis(args.basis)
         if len(basis.conditions) == 1:
             model = choose_model(None, basis)
-    if not args.unbiased and args.refine is None:
+    if not args.unbiased and not args.refine:
         return model
     model = load_model(model) if isinstance(model, str) else model
-    model = model if args.refine is None else model.refined(args.refine)
+    model = model.refined(args.refine or 0)
     return model.without_shrinkage() if args.unbiased else model
 
 
