@@ -5,9 +5,10 @@ import json
 import shutil
 
 import numpy as np
+import pandas
 import pytest
 
-from fsl_mrs_dl.basis.pool import BasisPool, write_pool
+from fsl_mrs_dl.basis.pool import BasisPool, read_pool, write_pool
 from fsl_mrs_dl.basis.pool_priors import PoolPriors
 from fsl_mrs_dl.cli.main import main
 from fsl_mrs_dl.errors import ConfigError
@@ -87,6 +88,26 @@ def test_the_command_calibrates_a_model_and_tests_it(place, tiny_basis, monkeypa
     assert json.loads((place / "model" / FILE).read_text(encoding="utf-8")) == values
 
 
+def test_bases_unlike_those_of_the_training_teach_a_doubt(place, tiny_basis, monkeypatch):
+    monkeypatch.setattr("fsl_mrs_dl.fit.quantify.basis_for", lambda model, path=None: tiny_basis)
+    monkeypatch.setattr("fsl_mrs_dl.train.calibrate.SHIFT_SCANS", 1000)
+    pool = read_pool(place / "pool.h5")
+    # What the metabolites look like is exchanged in edit-on: nothing in the training explains that.
+    fids = np.stack([pool.fids[:, 0], pool.fids[:, 1, [2, 0, 1]]], 1)
+    write_pool(dataclasses.replace(pool, fids=fids), place / "strange.h5")
+    words = ["calibrate", "--model", str(place / "model"), "--pool", str(place / "pool.h5")]
+    words += ["--shifts", str(place / "strange.h5"), "--number", "2000", "--output", str(place / "out")]
+    assert main([*words, "--test", str(place / "strange.h5"), str(place / "pool.h5")]) == 0
+    found = load_model(place / "model").calibration
+    assert "doubt from strange" in found.source and max(found.doubt.weights) > 0
+    doubted = pandas.read_csv(place / "out" / "coverage.csv")
+    assert main([*words[:5], "--number", "2000", *words[-2:], "--overwrite", "--test", str(place / "strange.h5")]) == 0
+    plain = pandas.read_csv(place / "out" / "coverage.csv")
+    plain, doubted = (table[table["by"] == "all"].groupby("scans of")["covered_95"].mean() for table in (plain, doubted))
+    assert doubted["strange"] > plain["strange"] + 0.03
+    assert abs(doubted["pool"] - 0.95) < 0.02
+
+
 def test_bases_of_the_training_are_not_called_others(place, tiny_basis, monkeypatch):
     """A pool of the seed that the card names may hold the bases of the training."""
     monkeypatch.setattr("fsl_mrs_dl.fit.quantify.basis_for", lambda model, path=None: tiny_basis)
@@ -144,7 +165,9 @@ def test_a_calibration_that_knows_nothing_cannot_be_tested(tiny_model, tmp_path)
         coverage_folder(dataclasses.replace(tiny_model, calibration=blank), {}, 10, tmp_path)
 
 
-NONSENSE = [[], ["--test", "x.h5"], ["--output", "x", "--pool", "y"], ["--pool", "x", "--number", "0"]]
+
+NONSENSE = [[], ["--test", "x.h5"], ["--test", "x", "--shifts", "x", "--output", "y"], ["--output", "x", "--pool", "y"]]
+NONSENSE += [["--pool", "x", *wrong] for wrong in (["--number", "0"], ["--refine", "99"], ["--refine", "-1"])]
 
 
 @pytest.mark.parametrize("words", NONSENSE)

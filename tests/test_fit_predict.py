@@ -26,7 +26,7 @@ def test_only_narrow_scans_are_broadened(tiny_model, tiny_basis, monkeypatch):
 
     monkeypatch.setattr(predict, "_run", watched)
     # The tiny model knows widths roughly: a limit between what it says of the two scans.
-    _, line = original(tiny_model, torch.as_tensor(scans, dtype=torch.complex64))
+    _, line, _ = original(tiny_model, torch.as_tensor(scans, dtype=torch.complex64))
     widths = line[:, :2].clamp_min(0).sum(1)
     assert widths[1] > widths[0] + 1
     monkeypatch.setattr(predict, "NARROW_HZ", float(widths.mean()))
@@ -34,7 +34,7 @@ def test_only_narrow_scans_are_broadened(tiny_model, tiny_basis, monkeypatch):
     assert len(given) == 2 and len(given[1]) == 1 and narrow.tolist() == [True, False]
     decay = torch.exp(-torch.pi * BROADENING_HZ * torch.as_tensor(t)).to(torch.complex64)
     torch.testing.assert_close(given[1][0], given[0][0] * decay)
-    _, broadened = original(tiny_model, given[1])
+    _, broadened, _ = original(tiny_model, given[1])
     lorentz = LINE_PARAMETERS.index("lorentz_hz")
     assert abs(after[0, lorentz] - (float(broadened[0, lorentz]) - BROADENING_HZ)) < 1e-6
     np.testing.assert_array_equal(after[1], line[1].numpy())

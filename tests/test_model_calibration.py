@@ -20,6 +20,7 @@ from fsl_mrs_dl.model.calibration import (
 )
 from fsl_mrs_dl.model.checkpoint import load_model, save_model, write_calibration
 from fsl_mrs_dl.model.conformal import calibrate_errors
+from fsl_mrs_dl.model.doubt import Doubt
 from fsl_mrs_dl.model.unshrink import GRID, SURE, Correction
 
 from .test_model_conformal import scans
@@ -28,7 +29,7 @@ ROW = (1.0,) * (CELLS * CLASSES)
 CORRELATION = ((1.0, 0.2), (0.2, 1.0))
 INTERVALS = Intervals(((-4.0, -2.0), None), *(((row, None)) for row in (ROW, ROW, ROW, ROW)), CORRELATION)
 MAP = Correction((tuple(np.linspace(-5.0, -1.0, len(SURE)).tolist()), None), (((0.5,) * len(SURE),) * len(GRID), None))
-GOOD = Calibration(("a", "b"), INTERVALS, 100, "a toy", MAP, INTERVALS, "ab")
+GOOD = Calibration(("a", "b"), INTERVALS, 100, "a toy", MAP, INTERVALS, weights_sha256="ab")
 
 
 def test_intervals_are_factors_of_the_cell_times_the_expected_error():
@@ -126,14 +127,24 @@ PLAIN = asdict(GOOD)
 def test_files_that_are_no_calibration_of_the_model_are_refused(content, tmp_path):
     (tmp_path / FILE).write_text(content, encoding="utf-8")
     with pytest.raises(ModelError) as error:
-        read_calibration(tmp_path, ("a", "b"), "ab")
+        read_calibration(tmp_path, ("a", "b"), 2, "ab")
     assert FILE in str(error.value)
 
 
+def test_a_doubt_is_read_with_the_calibration_and_refused_for_other_spectra(tmp_path):
+    doubted = replace(GOOD, doubt=Doubt((-2.0, -1.5), (0.3, 0.2), (1.0, 0.5)), steps=2)
+    (tmp_path / FILE).write_text(json.dumps(calibration_values(doubted, "ef")), encoding="utf-8")
+    assert read_calibration(tmp_path, ("a", "b"), 2, "ef") == replace(doubted, weights_sha256="ef")
+    with pytest.raises(ModelError, match="its doubt is of 2 spectra, not 1"):
+        read_calibration(tmp_path, ("a", "b"), 1, "ef")
+    with pytest.raises(ConfigError, match="same 2 metabolites"):
+        replace(doubted, doubt=Doubt((-2.0,), (0.3,), (1.0,)))
+
+
 def test_a_calibration_is_read_as_it_was_written(tmp_path):
-    assert read_calibration(tmp_path, ("a", "b"), "ab") is None
+    assert read_calibration(tmp_path, ("a", "b"), 2, "ab") is None
     (tmp_path / FILE).write_text(json.dumps(calibration_values(GOOD, "ef")), encoding="utf-8")
-    assert read_calibration(tmp_path, ("a", "b"), "ef") == replace(GOOD, weights_sha256="ef")
+    assert read_calibration(tmp_path, ("a", "b"), 2, "ef") == replace(GOOD, weights_sha256="ef")
 
 
 def test_a_trained_model_keeps_its_calibration_and_refuses_another(tiny_model, tmp_path):

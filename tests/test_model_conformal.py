@@ -35,7 +35,7 @@ def test_new_scans_are_covered_as_often_as_is_said(make):
     made = calibrate_errors(names, *make(60_000, 1), "a toy")
     estimate, truth, spread = make(60_000, 2)
     for unbiased in (False, True):
-        judged, found = made.judge(estimate, spread, unbiased)
+        judged, found = made.judge(estimate, spread, unbiased=unbiased)
         counted = open_errors(judged, truth)
         for level, interval in ((0.68, found.interval68), (0.95, found.interval95)):
             inside = (truth >= interval[..., 0]) & (truth <= interval[..., 1])

@@ -14,10 +14,10 @@ from fsl_mrs_dl.fit.scan import Scan
 from fsl_mrs_dl.model.checkpoint import load_model, save_model
 from fsl_mrs_dl.model.derivatives import derivatives
 from fsl_mrs_dl.model.hybrid import FREE, HybridConfig
-from fsl_mrs_dl.model.inputs import network_input
+from fsl_mrs_dl.model.inputs import network_input, noise_level
 from fsl_mrs_dl.model.output import to_largest
 from fsl_mrs_dl.model.prior import FILE, Prior
-from fsl_mrs_dl.model.refine import AT_ONCE, MAX_STEPS, Problem, Refiner, noise_level, refine
+from fsl_mrs_dl.model.refine import AT_ONCE, MAX_STEPS, Problem, Refiner, refine
 from fsl_mrs_dl.synth.dataset import Stream
 from fsl_mrs_dl.synth.priors import PUBLISHED, RECIPES
 from fsl_mrs_dl.train.learn_prior import learn_prior

@@ -16,6 +16,8 @@ def add_arguments(parser):
     add("--model", required=True, help="name or folder of the model")
     add("--pool", help="write the model's calibration.json (of a hybrid network prior.json too), from scans of the "
         "bases in this HDF5 file ('basis': of the model's own basis set)")  # fmt: skip
+    add("--shifts", nargs="+", metavar="POOL", help="bases unlike those of the training, from which --pool learns how "
+        "much larger errors are where the network leaves more of a scan unexplained")  # fmt: skip
     add("--test", nargs="+", metavar="POOL", help="measure how often the intervals hold, on the bases of these files")
     add("--output", help="folder to make for the tables and the reliability plot of --test")
     add("--overwrite", action="store_true", help="replace that folder, and the calibration that the model has")
@@ -36,20 +38,26 @@ def run(args):
     from ..model.calibration import FILE
     from ..model.card import trained_recipe
     from ..model.checkpoint import load_model, model_folder
+    from ..model.refine import MAX_STEPS
     from ..synth.priors import recipe_named
 
     if not args.pool and not args.test:
         raise ConfigError("Nothing to do: give --pool FILE to calibrate the model, --test FILE to test it, or both.")
     if bool(args.test) != bool(args.output):
         raise ConfigError("--test and --output, the folder of its tables and plot, belong together.")
+    if args.shifts and not args.pool:
+        raise ConfigError("--shifts is part of a calibration: give --pool FILE too, or leave it out.")
     if args.number < 1:
         raise ConfigError(f"--number must be 1 or more, not {args.number}.")
-    pools = _titles(args.test or ())
+    if not 0 <= (args.refine or 0) <= MAX_STEPS:
+        raise ConfigError(f"--refine must be 0 to {MAX_STEPS}, not {args.refine}.")
+    pools = _titles("--test", args.test or ())
+    shifts = _titles("--shifts", args.shifts or ())
     folder = model_folder(args.model)
     if args.pool and (folder / FILE).exists() and not args.overwrite:
         raise OutputError(f"{folder} has a calibration; give --overwrite to replace it, or leave --pool out.")
     if args.output:
-        check_free(args.output, args.overwrite, [args.model, *({args.pool, *args.test} - {OWN})])
+        check_free(args.output, args.overwrite, [args.model, *({args.pool, *args.test, *shifts.values()} - {OWN})])
     # What is damaged and made anew here is not read, nor what plays no part.
     model = load_model(args.model, calibrated=not args.pool, judged=False)
     basis = basis_for(model, args.basis)
@@ -59,7 +67,10 @@ def run(args):
         raise ConfigError(
             f"Recipe {recipe.name} takes no bases of a pool: name another with --recipe, or give '{OWN}' in its place."
         )
-    model = _calibrate(args, folder, model, basis, recipe) if args.pool else model.refined(args.refine or 0)
+    if args.pool:
+        model = _calibrate(args, folder, model, basis, recipe, shifts)
+    else:
+        model = model.refined(args.refine or 0)
     if args.test:
         from ..evaluate.coverage import coverage_folder
 
@@ -71,7 +82,7 @@ def run(args):
     return 0
 
 
-def _calibrate(args, folder, model, basis, recipe):
+def _calibrate(args, folder, model, basis, recipe, shifts):
     """The model with a calibration, which is written into its folder."""
     from dataclasses import replace
 
@@ -87,7 +98,10 @@ def _calibrate(args, folder, model, basis, recipe):
     source += f", --refine {args.refine}" if args.refine else ""
     prior = _prior(args, model, basis, recipe, bases)
     model = replace(model, prior=prior).refined(args.refine or 0)
-    calibration = calibrate(model.network, model.config, stream, args.number, source, model.refiner, "calibration")
+    source += f"; doubt from {', '.join(shifts)}" if shifts else ""
+    others = [_stream(args, path, basis, recipe, args.seed + 3) for path in shifts.values()]
+    given = model.network, model.config, stream, args.number, source, model.refiner
+    calibration = calibrate(*given, "calibration", others)
     try:
         if prior is not None:
             keep_prior(folder, prior)
@@ -122,8 +136,8 @@ def _whose(path, model):
     return "of the same seed as those of the training" if same else "not those of the training"
 
 
-def _titles(paths):
-    """A title for each pool's file, title -> path: its name, after its folder's where names come again."""
+def _titles(option, paths):
+    """A title for each pool's file of an option, title -> path: its name, after its folder's where names come again."""
     from ..errors import ConfigError
 
     names = [Path(path).stem for path in paths]
@@ -131,7 +145,7 @@ def _titles(paths):
     titles = [f"{path.parent.name}/{name}" if names.count(name) > 1 else name for path, name in zip(full, names)]
     twice = [title for title in titles if titles.count(title) > 1]
     if twice:
-        raise ConfigError(f"--test names {twice[0]} twice: give every pool once, in a folder of its own name.")
+        raise ConfigError(f"{option} names {twice[0]} twice: give every pool once, in a folder of its own name.")
     return dict(zip(titles, paths, strict=True))
 
 

@@ -83,13 +83,13 @@ def coverage_folder(model, streams, number, folder):
     tables, ways = {}, (False,) if model.calibration.correction is None else (False, True)
     for title, stream in streams.items():
         batches = range(-(-number // stream.batch))
-        estimate, truth, spread = simulated_estimates(
+        seen = simulated_estimates(
             model.network, model.config.input, stream, batches, model.refiner, f"test on {title}"
         )
         for unbiased in ways:
-            judged, found = model.calibration.judge(estimate, spread, unbiased)
+            judged, found = model.calibration.judge(seen.estimate, seen.spread, seen.unexplained, unbiased)
             name = f"{title}, unbiased" if unbiased else title
-            tables[name] = coverage(model.config.metabolites, judged, truth, found)
+            tables[name] = coverage(model.config.metabolites, judged, seen.truth, found)
     pandas.concat(tables, names=["scans of"]).droplevel(1).to_csv(folder / "coverage.csv")
     text = coverage_text(tables)
     (folder / "coverage.md").write_text(text + "\n", encoding="utf-8")

@@ -7,7 +7,8 @@ import torch
 
 from .. import axes
 from ..errors import DataError, ModelError
-from ..model.inputs import network_input
+from ..model.doubt import unexplained
+from ..model.inputs import network_input, noise_level
 from ..model.output import LINE_PARAMETERS, expected_spread, to_largest
 from .align import Aligner, align
 from .prediction import Prediction
@@ -132,6 +133,7 @@ class Seen:
         output: Output of the network.
         line: (scan, 4) float64 tensor in the order and units of `model.output.LINE_PARAMETERS`.
         narrow: (scan,) bool tensor, which scans were broadened.
+        unexplained: (scan, condition) of `model.doubt.unexplained`; None where the model's calibration has no doubt.
         refined: model.refine.Refined of the output, its line float64 in units as `line`; None where not refined.
     """
 
@@ -139,6 +141,7 @@ class Seen:
     output: object
     line: torch.Tensor
     narrow: torch.Tensor
+    unexplained: torch.Tensor | None = None
     refined: object | None = None
 
 
@@ -156,16 +159,18 @@ def look(model, fids):
         Seen.
     """
     fids = torch.as_tensor(_in_unit(np.asarray(fids)), dtype=torch.complex64)
-    output, line = _run(model, fids)
+    output, line, left = _run(model, fids)
     lorentz, gauss = LINE_PARAMETERS.index("lorentz_hz"), LINE_PARAMETERS.index("gauss_hz")
     narrow = line[:, [lorentz, gauss]].clamp_min(0).sum(1) < NARROW_HZ
     if narrow.any():
         grid = model.config.input
         decay = torch.exp(-torch.pi * BROADENING_HZ * torch.arange(grid.points) * grid.dwell_s)
         fids[narrow] = fids[narrow] * decay
-        again, line[narrow] = _run(model, fids[narrow])
+        again, line[narrow], its_left = _run(model, fids[narrow])
         output = _with_rows(output, again, narrow)
-    return Seen(fids, output, line, narrow, _refined(model, fids, output))
+        if left is not None:
+            left[narrow] = its_left
+    return Seen(fids, output, line, narrow, left, _refined(model, fids, output))
 
 
 def _refined(model, fids, output):
@@ -187,10 +192,12 @@ def _in_unit(fids):
 
 @torch.no_grad()
 def _run(model, fids):
-    """Output of the network on FIDs as they are, and line parameters (scan, 4), float64."""
-    channels, _ = network_input(fids, model.config.input)
-    output = model.network(channels)
-    return output, model.config.line.restore(output.line).double()
+    """Output of the network on FIDs as they are, line parameters (scan, 4), float64, and what is unexplained."""
+    channels, scale = network_input(fids, model.config.input)
+    output, left = model.network(channels), None
+    if model.calibration is not None and model.calibration.doubt is not None:
+        left = unexplained(output, channels, noise_level(fids, scale), model.config.input)
+    return output, model.config.line.restore(output.line).double(), left
 
 
 def _with_rows(output, other, rows):
@@ -229,8 +236,10 @@ def predict_prepared(model, prepared, seen=None):
         prepared: Prepared.
         seen: `look` at its FIDs, where there is one already.
     """
-    concentrations, line, spread, narrow = estimates(seen or look(model, prepared.fids[None]))
-    concentrations, uncertainty = _judged(model, concentrations[0], spread[0])
+    seen = seen or look(model, prepared.fids[None])
+    concentrations, line, spread, narrow = estimates(seen)
+    concentrations, uncertainty = _judged(model, concentrations, spread, seen)
+    concentrations, uncertainty = concentrations[0], None if uncertainty is None else uncertainty.take(0)
     values = dict(zip(LINE_PARAMETERS, line[0]))
     return Prediction(
         names=model.config.metabolites,
@@ -250,24 +259,28 @@ UNBIASED = (
 )
 """Note of such estimates; a warning, as those show with many scans too, and plain estimates are another thing."""
 
-REFINED = (
-    "Warning: the estimates are refined (--refine {steps}): compare them with plain ones with care; their error bars "
-    "are right only if the model was calibrated with as many steps."
-)
+REFINED = "Warning: the estimates are refined (--refine {steps}): compare them with plain ones with care."
 """Note of estimates refined in a number of steps."""
+
+OTHER_STEPS = "Warning: the error bars are of estimates refined in {steps} steps (--refine {steps}), not of these."
+"""Note of error bars that were made with another number of steps."""
 
 
 def _settings(model):
     """Notes on what is done to the estimates of a TrainedModel."""
-    refined = () if model.refiner is None else (REFINED.format(steps=model.refiner.steps),)
-    return refined + ((UNBIASED,) if model.unbiased else ())
+    steps, notes = 0 if model.refiner is None else model.refiner.steps, []
+    if steps:
+        notes.append(REFINED.format(steps=steps))
+    if model.calibration is not None and model.calibration.steps != steps:
+        notes.append(OTHER_STEPS.format(steps=model.calibration.steps))
+    return (*notes, UNBIASED) if model.unbiased else tuple(notes)
 
 
-def _judged(model, concentrations, spread):
-    """Estimates (..., metabolite) as the model gives them, and their Uncertainty, None without a calibration."""
+def _judged(model, concentrations, spread, seen):
+    """Estimates (scan, metabolite) as the model gives them, and their Uncertainty, None without a calibration."""
     if model.calibration is None:
         return concentrations, None
-    return model.calibration.judge(concentrations, spread, model.unbiased)
+    return model.calibration.judge(concentrations, spread, seen.unexplained, model.unbiased)
 
 
 def predict(model, scan, basis):
@@ -335,7 +348,7 @@ class BatchPredictor:
         resampled = axes.resample(aligned, self._dwell_s, dwell_s, grid.points)
         seen = look(self._model, resampled)
         concentrations, line, spread, _ = estimates(seen)
-        concentrations, uncertainty = _judged(self._model, concentrations, spread)
+        concentrations, uncertainty = _judged(self._model, concentrations, spread, seen)
         values = dict(zip(LINE_PARAMETERS, line.T))
         found = Predictions(
             concentrations=concentrations,

@@ -18,6 +18,7 @@ import numpy as np
 
 from ..basis.basis_files import MAX_METABOLITES
 from ..errors import ConfigError, ModelError
+from .doubt import Doubt
 from .for_weights import WAY_OUT, read_for_weights
 from .unshrink import TENTHS, Correction, tenths_of
 
@@ -149,6 +150,9 @@ class Calibration:
         source: what those scans were, in words.
         correction: of the estimates' shrinkage; None where it is not known.
         corrected: intervals of the corrected estimates; None where there is no correction.
+        doubt: how expected errors grow with what the network's reconstruction leaves unexplained, before anything else
+            is made of them; None where this is not known.
+        steps: in which the estimates were refined.
         weights_sha256: of the model's weights' file; empty before it was saved.
 
     Raises:
@@ -161,6 +165,8 @@ class Calibration:
     source: str
     correction: Correction | None = None
     corrected: Intervals | None = None
+    doubt: Doubt | None = None
+    steps: int = 0
     weights_sha256: str = ""
 
     def __post_init__(self):
@@ -172,20 +178,26 @@ class Calibration:
         parts = [self.intervals.limits]
         if self.correction is not None:
             parts += [self.correction.knots, self.corrected.limits]
+        if self.doubt is not None:
+            parts.append(self.doubt.weights)
         if any(len(part) != count for part in parts):
             raise ConfigError(f"Every part of a calibration must be of the same {count} metabolites.")
         if not 0 < self.scans < 2**53:
             raise ConfigError(f"scans must be 1 or more, not {self.scans}.")
+        if self.steps < 0:
+            raise ConfigError(f"steps must be 0 or more, not {self.steps}.")
 
-    def judge(self, concentrations, spread, unbiased=False):
+    def judge(self, concentrations, spread, unexplained=None, unbiased=False):
         """Estimates and their Uncertainty.
 
         Args:
             concentrations: (..., metabolite) relative to the largest.
-            spread: (..., metabolite) logarithms of the expected errors.
+            spread: (..., metabolite) logarithms of the errors that the network expects.
+            unexplained: (..., condition) of `doubt.unexplained`; None is for a calibration without a doubt.
             unbiased: whether the estimates are corrected for shrinkage.
         """
         concentrations = np.asarray(concentrations, dtype=float)
+        spread = spread if self.doubt is None else self.doubt(spread, unexplained)
         if not unbiased:
             return concentrations, self.intervals.around(concentrations, spread)
         corrected = self.correction(concentrations, spread)
@@ -206,12 +218,13 @@ def cells_of(concentrations, spread, limits):
     return tenths + CELLS * np.searchsorted(limits, spread, side="right")
 
 
-def read_calibration(folder, metabolites, weights_sha256):
+def read_calibration(folder, metabolites, conditions, weights_sha256):
     """The Calibration of a model's folder, None where it has none.
 
     Args:
         folder: Path of the model.
         metabolites: of the model.
+        conditions: number of spectra that it takes of a scan.
         weights_sha256: of its weights' file.
 
     Raises:
@@ -224,6 +237,8 @@ def read_calibration(folder, metabolites, weights_sha256):
     if found.metabolites != tuple(metabolites):
         names = ", ".join(found.metabolites)[:200]
         raise ModelError(f"{path}: it is for {names}, not for the model's metabolites. {WAY_OUT}")
+    if found.doubt is not None and len(found.doubt.knees) != conditions:
+        raise ModelError(f"{path}: its doubt is of {len(found.doubt.knees)} spectra, not {conditions}. {WAY_OUT}")
     return found
 
 

@@ -257,7 +257,7 @@ def load_model(name_or_folder, calibrated=True, judged=True):
     parameters = getattr(network, "free_count", None)
     return TrainedModel(
         folder.resolve().name, config, options, network.eval(), card, digest,
-        calibration=read_calibration(folder, config.metabolites, digest) if calibrated else None,
+        calibration=read_calibration(folder, config.metabolites, config.input.conditions, digest) if calibrated else None,
         trust=read_thresholds(folder, digest) if judged else None,
         prior=read_prior(folder, parameters, digest) if calibrated else None,
     )  # fmt: skip

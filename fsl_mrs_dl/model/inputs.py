@@ -13,6 +13,12 @@ from ..errors import ConfigError
 MAX_POINTS = 2**20
 MAX_BINS = 2**16
 
+NOISE_SHARE = 8
+"""One part in this many at either end of a spectrum, furthest from the receiver's frequency, holds noise only."""
+
+LAG = 8
+"""Distance (points) of the noise that is compared: trends are no noise, and nearer points may be smoothed."""
+
 
 @dataclass(frozen=True)
 class InputConfig:
@@ -97,3 +103,21 @@ def network_input(fids, config):
     channels = spectrum_channels(fids, config)
     scale = channels[:, :2].square().sum(1).sqrt().amax(-1).clamp_min(1e-30)
     return channels / scale[:, None, None], scale
+
+
+def noise_level(fids, scale):
+    """Standard deviation of the real and imaginary noise of a network's input.
+
+    Args:
+        fids: (batch, condition, point) complex, those that the input was made of.
+        scale: (batch,) what the input was divided by.
+
+    Returns:
+        (batch, condition); 0 for scans whose bandwidth is smaller than that of the fids' grid.
+    """
+    spectra = axes.fid_to_spectrum(fids)
+    count = spectra.shape[-1] // NOISE_SHARE
+    ends = torch.stack([spectra[..., :count], spectra[..., -count:]], -2)
+    apart = torch.view_as_real(ends[..., LAG:] - ends[..., :-LAG]).flatten(2).abs()
+    # Of the difference of two normal numbers; medians do not see single lines or spikes.
+    return apart.median(-1).values / (0.67449 * 2**0.5) / scale[:, None]

@@ -20,11 +20,10 @@ from dataclasses import dataclass
 
 import torch
 
-from .. import axes
 from ..errors import ConfigError
 from .adjusted import non_negative, solve_positive
 from .derivatives import derivatives
-from .inputs import network_input
+from .inputs import network_input, noise_level
 from .prior import Prior
 
 MAX_STEPS = 50
@@ -34,12 +33,6 @@ AT_ONCE = 16
 
 ALIKE = 10.0
 """Neighbouring points of a spectrum that err alike, by which the variance is raised; chosen on simulated scans."""
-
-NOISE_SHARE = 8
-"""One part in this many at either end of a spectrum, furthest from the receiver's frequency, holds noise only."""
-
-LAG = 8
-"""Distance (points) of the noise that is compared: trends are no noise, and nearer points may be smoothed."""
 
 DAMPING, EASIER, HARDER = 1e-2, 0.25, 10.0
 """Damping relative to the diagonal at the start, and its factors after a step that was taken and one that was not."""
@@ -61,24 +54,6 @@ class Refined:
     fractions: torch.Tensor
     line: torch.Tensor
     kept: torch.Tensor
-
-
-def noise_level(fids, scale):
-    """Standard deviation of the real and imaginary noise of a network's input.
-
-    Args:
-        fids: (batch, condition, point) complex, those that the input was made of.
-        scale: (batch,) what the input was divided by.
-
-    Returns:
-        (batch, condition); 0 for scans whose bandwidth is smaller than that of the fids' grid.
-    """
-    spectra = axes.fid_to_spectrum(fids)
-    count = spectra.shape[-1] // NOISE_SHARE
-    ends = torch.stack([spectra[..., :count], spectra[..., -count:]], -2)
-    apart = torch.view_as_real(ends[..., LAG:] - ends[..., :-LAG]).flatten(2).abs()
-    # Of the difference of two normal numbers; medians do not see single lines or spikes.
-    return apart.median(-1).values / (0.67449 * 2**0.5) / scale[:, None]
 
 
 @dataclass(frozen=True)
@@ -121,7 +96,7 @@ def refine(network, channels, output, noise, prior, steps):
         network: Hybrid.
         channels: (batch, channel, bin) its input.
         output: HybridOutput for it.
-        noise: (batch, condition) of `noise_level`.
+        noise: (batch, condition) of `inputs.noise_level`.
         prior: Prior.
         steps: number of steps tried; a step that does not lower the cost is not taken.
 

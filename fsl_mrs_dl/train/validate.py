@@ -1,9 +1,13 @@
 """What a network says about simulated scans, and its errors."""
 
+from dataclasses import dataclass
+
+import numpy as np
 import torch
 from tqdm import tqdm
 
-from ..model.inputs import network_input, spectrum_channels
+from ..model.doubt import reconstructs, unexplained
+from ..model.inputs import network_input, noise_level, spectrum_channels
 from ..model.output import Output, expected_spread, to_largest
 
 
@@ -30,9 +34,25 @@ def truth_of(batch, config, line, basis_linewidth_hz, scale):
     return Output(fractions, line.normalise(values), clean)
 
 
+@dataclass(frozen=True)
+class Estimates:
+    """What a network says about simulated scans, and what they hold; float64 arrays.
+
+    Attributes:
+        estimate, truth: (scan, metabolite) relative to the largest.
+        spread: (scan, metabolite) logarithms of the errors that the network expects.
+        unexplained: (scan, condition) of `model.doubt.unexplained`; NaN of a network that reconstructs no spectra.
+    """
+
+    estimate: np.ndarray
+    truth: np.ndarray
+    spread: np.ndarray
+    unexplained: np.ndarray
+
+
 @torch.no_grad()
 def simulated_estimates(network, config, stream, batches, refiner=None, title=None):
-    """What a network says about simulated scans, and what they hold.
+    """Estimates of a network on simulated scans.
 
     Args:
         network: in evaluation mode.
@@ -43,18 +63,22 @@ def simulated_estimates(network, config, stream, batches, refiner=None, title=No
         title: of a progress bar; None for none.
 
     Returns:
-        estimate, truth (scan, metabolite) relative to the largest, and logarithms of the expected errors (scan,
-        metabolite), float64 arrays.
+        Estimates.
     """
     device = next(network.parameters()).device
     found = []
     for index in tqdm(batches, desc=title, unit="batch", disable=None if title else True, leave=False):
         batch = stream[index].to(device)
-        output = network(network_input(batch.measured, config)[0])
+        channels, scale = network_input(batch.measured, config)
+        output = network(channels)
         best = output if refiner is None else refiner(network, config, batch.measured, output)
-        parts = to_largest(best.fractions.double()), to_largest(batch.draw.concentrations.double())
-        found.append(torch.stack([*parts, expected_spread(output).double()]).cpu())
-    return torch.cat(found, 1).numpy()
+        parts = [to_largest(best.fractions), to_largest(batch.draw.concentrations), expected_spread(output)]
+        if reconstructs(output, config):
+            parts.append(unexplained(output, channels, noise_level(batch.measured, scale), config))
+        else:
+            parts.append(torch.full((len(channels), config.conditions), torch.nan))
+        found.append([part.double().cpu() for part in parts])
+    return Estimates(*(torch.cat(parts).numpy() for parts in zip(*found)))
 
 
 def simulated_errors(network, config, stream, batches, refiner=None):
@@ -66,5 +90,5 @@ def simulated_errors(network, config, stream, batches, refiner=None):
     Returns:
         (metabolite,) float64 tensor.
     """
-    estimate, truth, _ = simulated_estimates(network, config, stream, batches, refiner)
-    return torch.as_tensor(abs(estimate - truth).mean(0))
+    found = simulated_estimates(network, config, stream, batches, refiner)
+    return torch.as_tensor(abs(found.estimate - found.truth).mean(0))
