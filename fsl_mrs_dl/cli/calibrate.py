@@ -141,7 +141,7 @@ def _titles(option, paths):
     from ..errors import ConfigError
 
     names = [Path(path).stem for path in paths]
-    full = [Path(path).resolve() for path in paths]
+    full = [Path(path).absolute() for path in paths]
     titles = [f"{path.parent.name}/{name}" if names.count(name) > 1 else name for path, name in zip(full, names)]
     twice = [title for title in titles if titles.count(title) > 1]
     if twice:
