@@ -52,6 +52,25 @@ def test_pool_and_clean_fractions():
     assert (draw(recipe, 1, 0, members=0, **SIZES).member == -1).all()
 
 
+def test_tidy_scans_are_clean_but_for_lines_noise_and_basis():
+    recipe = dataclasses.replace(RECIPES["scanner"], pool_fraction=1.0, clean_fraction=0.2, tidy_fraction=0.5)
+    drawn = draw(recipe, 1, 0, batch=8192, metabolites=3, conditions=2, members=5)
+    plain = (drawn.water == 0).all(1) & (drawn.satellite == 0) & (drawn.metabolite_shift_hz == 0).all(1)
+    clean = drawn.member == -1
+    assert clean.float().mean() == pytest.approx(0.2, abs=0.02) and plain[clean].all()
+    tidy = plain & ~clean
+    assert tidy.float().mean() == pytest.approx(0.8 * 0.5, abs=0.02)
+    for name, neutral in (("edit_efficiency", 1.0), ("eddy_rad", 0.0), ("first_point", 0.0), ("truncation", 0.0)):
+        assert (getattr(drawn, name)[plain] == neutral).all() and not (getattr(drawn, name)[~plain] == neutral).any()
+    straight = (drawn.lorentz_hz == 2) & (drawn.gauss_hz == 0) & (drawn.shift_hz == 0) & (drawn.phase_rad == 0)
+    assert straight[tidy].float().mean() == pytest.approx(0.5, abs=0.03) and not straight[~plain].any()
+    none = dataclasses.replace(recipe, tidy_fraction=0.0)
+    before = draw(none, 1, 0, batch=8192, metabolites=3, conditions=2, members=5)
+    for name in ("concentrations", "member", "noise_sigma"):
+        torch.testing.assert_close(getattr(before, name), getattr(drawn, name))
+    torch.testing.assert_close(before.water[~plain], drawn.water[~plain])
+
+
 def test_a_recipe_refuses_what_cannot_be(tmp_path):
     with pytest.raises(ConfigError, match="lorentz_hz"):
         Recipe("bad", lorentz_hz=(5.0, 2.0))
@@ -64,7 +83,7 @@ def test_a_recipe_refuses_what_cannot_be(tmp_path):
         for pair in ((math.nan, 1.0), (0.5, math.nan), (0.5, math.inf)):
             with pytest.raises(ConfigError, match=f"{name} must be a pair of finite numbers"):
                 Recipe("bad", **{name: pair})
-    for name in ("pool_fraction", "clean_fraction"):
+    for name in ("pool_fraction", "clean_fraction", "tidy_fraction"):
         with pytest.raises(ConfigError, match=name):
             Recipe("bad", **{name: math.nan})
     with pytest.raises(ConfigError, match="phantom"):

@@ -79,7 +79,7 @@ class Stream:
                 f"Recipe {recipe.name} draws its bases from a pool: give --pool FILE (fsl_mrs_dl simulate --pool makes "
                 "one), or take a recipe with one basis set."
             )
-        ranges = (recipe, PUBLISHED) if recipe.clean_fraction else (recipe,)
+        ranges = (recipe, PUBLISHED) if recipe.has_plain_scans else (recipe,)
         narrowest_hz = min(one.lorentz_hz[0] for one in ranges)
         if narrowest_hz < basis.linewidth_hz - 1e-6:
             raise ConfigError(

@@ -126,6 +126,12 @@ AXES = {
 }
 """Axes after the batch of the parameters that are not one number for each scan."""
 
+LINES = ("lorentz_hz", "gauss_hz", "shift_hz", "phase_rad")
+"""What a tidy scan may have as the recipe says, beside noise."""
+
+TIDY_LINES = 0.5
+"""Share of the tidy scans whose lines are those of the published conditions."""
+
 ANGLES = {f"{name}_phase_rad": name for name in ("water", "water_tail", "baseline", "spline", "lipid", "echo")}
 """Phases that are uniform over the circle, and what they are the phase of."""
 
@@ -151,6 +157,8 @@ def draw(recipe, seed, index, batch, metabolites, conditions, members=0, names=(
     """
     source = Source(seed, index, batch)
     clean = source.uniform("clean_fraction") < recipe.clean_fraction
+    tidy = clean | (source.uniform("tidy_fraction") < recipe.tidy_fraction)
+    straight = clean | (tidy & (source.uniform("tidy_lines") < TIDY_LINES))
     sizes = {"metabolite": metabolites, "condition": conditions}
     for name in ("water_tail", "baseline", "spline"):
         sizes[name] = getattr(recipe, COUNT_OF[name]) if recipe.uses(name) else 0
@@ -162,7 +170,7 @@ def draw(recipe, seed, index, batch, metabolites, conditions, members=0, names=(
         elif name == "baseline_hz":
             drawn[name] = source.between(name, BASELINE_BAND_HZ, shape)
         else:
-            drawn[name] = _of_recipe(recipe, name, clean, source, shape)
+            drawn[name] = _of_recipe(recipe, name, straight if name in LINES else tidy, source, shape)
     moving = any(map(recipe.uses, ("drift_hz", "jitter_hz", "jitter_rad")))
     drawn["transient_unit"] = source.normal("transient_unit", (conditions, recipe.transients if moving else 0, 2))
     if recipe.noise == "none":
@@ -215,13 +223,13 @@ class Source:
         return self.uniform(name, shape).mul_(high - low).add_(low)
 
 
-def _of_recipe(recipe, name, clean, source, shape):
-    """A parameter in its range, or in that of the published conditions where `clean` (batch,)."""
+def _of_recipe(recipe, name, plain, source, shape):
+    """A parameter in its range, or in that of the published conditions where `plain` (batch,)."""
     pair, published = getattr(recipe, name), getattr(PUBLISHED, name)
     values = source.between(name, pair, shape)
-    if pair == published or recipe.clean_fraction == 0:
+    if pair == published or not recipe.has_plain_scans:
         return values
-    flag = clean.reshape(-1, *[1] * len(shape))
+    flag = plain.reshape(-1, *[1] * len(shape))
     return torch.where(flag, source.between(name, published, shape), values)
 
 

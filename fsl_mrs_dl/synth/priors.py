@@ -114,7 +114,10 @@ class Recipe:
         first_point: relative error of the first point.
         noise_sigma: standard deviation of real and imaginary noise.
         pool_fraction: share of scans drawn from a pool of bases instead of the basis set itself.
-        clean_fraction: share of scans that have the `published` conditions instead of these.
+        clean_fraction: share of scans that have the `published` conditions and the basis set itself instead of these.
+        tidy_fraction: share of the others that have no imperfection but noise and those of the basis; half of them keep
+            widths, shift and phase of these ranges, half have the published ones. Else clean lines would tell that the
+            basis set is the scanner's.
         noise: "adc" (Gaussian in the time domain), "gg" (generalised Gaussian in the frequency domain) or "none".
         noise_beta: shape of generalised Gaussian noise: 2 is Gaussian, 1 Laplace.
         noise_betas: shapes to choose from instead, such as draws of a posterior.
@@ -177,6 +180,7 @@ class Recipe:
     noise_sigma: tuple[float, float] = (0.0, 0.03)
     pool_fraction: float = 0.0
     clean_fraction: float = 0.0
+    tidy_fraction: float = 0.0
     noise: str = "adc"
     noise_beta: tuple[float, float] = (1.0, 3.0)
     noise_betas: tuple[float, ...] = ()
@@ -193,7 +197,7 @@ class Recipe:
                 raise ConfigError(
                     f"Recipe {self.name}: {name} must be above 0 (at least {SMALLEST:g}), not {getattr(self, name)}."
                 )
-        for name in ("pool_fraction", "clean_fraction", "absent_fraction"):
+        for name in ("pool_fraction", "clean_fraction", "tidy_fraction", "absent_fraction"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"Recipe {self.name}: {name} must be in [0, 1], not {getattr(self, name)}.")
         for name, most in MOST.items():
@@ -230,6 +234,11 @@ class Recipe:
                 f"Recipe {self.name}: concentrations 'fixed' and fixed_metabolite go together, not "
                 f"{self.concentrations!r} and {self.fixed_metabolite!r}."
             )
+
+    @property
+    def has_plain_scans(self):
+        """Whether some scans have the published conditions in place of these ranges."""
+        return self.clean_fraction > 0 or self.tidy_fraction > 0
 
     def uses(self, name):
         """Whether an imperfection, named by its amplitude (as "echo"), is on: its range is not neutral."""
