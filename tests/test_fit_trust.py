@@ -9,14 +9,14 @@ import pytest
 from nifti_mrs.create_nmrs import gen_nifti_mrs
 
 from fsl_mrs_dl import axes
-from fsl_mrs_dl.basis.basis_set import write_basis
+from fsl_mrs_dl.basis.basis_set import read_basis, shipped_basis, write_basis
 from fsl_mrs_dl.cli.main import main
 from fsl_mrs_dl.config import from_dict, to_dict
 from fsl_mrs_dl.errors import ConfigError, ModelError, OutputError
 from fsl_mrs_dl.evaluate.trust_scans import SWAPPED, TrustScans
 from fsl_mrs_dl.evaluate.trust_table import checks_of, learn, roc_area, trust_table
 from fsl_mrs_dl.fit.predict import look
-from fsl_mrs_dl.fit.trust import Judge
+from fsl_mrs_dl.fit.trust import RANGES, Judge, _by_range
 from fsl_mrs_dl.fit.trust_checks import Checks
 from fsl_mrs_dl.model.checkpoint import load_model, save_model, shipped_models
 from fsl_mrs_dl.model.thresholds import WORDS, CheckScale, Thresholds, joined, write_thresholds
@@ -161,6 +161,33 @@ def test_without_thresholds_only_ranges_are_checked(tiny_model, tiny_basis):
         stranger = dataclasses.replace(tiny_model, card={"training": {"recipe": recipe}})
         (found,) = Judge(stranger, tiny_basis, 2000.0)(look(tiny_model, calm))
         assert found.level == "not checked"
+
+
+def test_without_thresholds_noise_is_called_what_thresholds_call_it():
+    """Noise beyond the training's is of caution before it is out of range, in scans that are good otherwise."""
+    trained, basis = load_model("hybrid_off"), read_basis(shipped_basis() / "off")
+    judges = [Judge(one, basis, 2000.0) for one in (trained, dataclasses.replace(trained, trust=None))]
+    at_place = {"shift_hz": (0.0, 0.0), "phase_rad": (0.0, 0.0)}
+    most = trained.card["training"]["recipe"]["noise_sigma"][1]
+    for times, level in ((1, "in range"), (3.5, "caution"), (12, "out of range")):
+        sigma = (times * most, times * most)
+        seen = look(trained, scans_of(basis, 40, 3, noise_sigma=sigma, **at_place))
+        for judge in judges:
+            levels = [trust.level.replace("not checked", "in range") for trust in judge(seen)]
+            assert levels.count(level) > 20, (times, levels)
+
+
+@pytest.mark.parametrize("check", ("width", "noise"))
+def test_without_thresholds_the_score_tells_the_level(tiny_model, check):
+    stranger = dataclasses.replace(tiny_model, card={"training": {"recipe": {"noise_sigma": [0, 1 / np.sqrt(2)]}}})
+    caution, out = RANGES[check]
+    for value, level, low, high in (
+        (0.0, "not checked", 0, 0), (0.99 * caution, "not checked", 0, 1), (1.01 * caution, "caution", 1, 2),
+        (1.01 * out, "out of range", 2, 3), (np.nan, "out of range", 99, 99),
+    ):  # fmt: skip
+        trust = _by_range(stranger, {"width": 0.0, "shift": 0.0, "phase": 0.0, "noise": 0.0, check: value})
+        assert trust.level == level and low <= trust.score <= high
+        assert trust.striking == ((check,) if level != "not checked" else ())
 
 
 def test_thresholds_are_kept_whole(model):
