@@ -1,4 +1,6 @@
-"""A basis set of a few lines and scans made from it, for the tests of the fit and its results."""
+"""A basis set of a few lines and scans made from it or any other, for the tests of the fit and its results."""
+
+import dataclasses
 
 import numpy as np
 
@@ -7,6 +9,8 @@ from fsl_mrs_dl.basis.basis_set import BasisSet
 from fsl_mrs_dl.fit.prediction import Prediction
 from fsl_mrs_dl.fit.result import ModelRecord
 from fsl_mrs_dl.fit.scan import Scan
+from fsl_mrs_dl.synth.dataset import Stream
+from fsl_mrs_dl.synth.priors import RECIPES
 
 CENTRE_HZ = 123.2e6
 LINEWIDTH_HZ = 2.0
@@ -93,3 +97,16 @@ def host_result(fit, mrs, runqc=True):
     baseline = Baseline(mrs, fit.ppm_limits, "poly, 2", None)
     groups = [0] * len(fit.names)
     return FitRes(mrs, fit.parameters, "voigt", "Newton", groups, baseline, fit.ppm_limits, runqc=runqc)
+
+
+def scans_of(basis, number, seed, **changes):
+    """(scan, condition, point) FIDs of recipe phantom on a basis set alone, its fields changed."""
+    own = {"clean_fraction": 0.0, "pool_fraction": 0.0, "water": (0.0, 0.5), **changes}
+    recipe = dataclasses.replace(RECIPES["phantom"], **own)
+    return Stream(basis, recipe, seed, None, number)[0].measured.numpy()
+
+
+def noise_of(number, seed, conditions=2):
+    """(scan, condition, 2048) complex normal numbers."""
+    random = np.random.default_rng(seed)
+    return random.normal(size=(number, conditions, 2048)) + 1j * random.normal(size=(number, conditions, 2048))

@@ -60,10 +60,20 @@ def test_numbers_that_make_no_grid_are_refused(capsys):
         ["--voxels", "0"],
         ["--repeats", "0"],
         ["--data", "x.nii.gz"],
-        ["--refine", "2"],
         ["--scans", "0"],
         ["--scans", "9", "--newton", "0"],
-        ["--scans", "9", "--data", "x.nii.gz", "--mask", "m.nii.gz"],
     ):
         assert main(["benchmark", *words]) == 2
         assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_options_that_would_not_be_used_are_refused(capsys):
+    for words, said in (
+        (["--scans", "9", "--repeats", "2"], "Leave --repeats or --scans out"),
+        (["--scans", "9", "--serial", "--data", "x", "--mask", "m"], "Leave --data, --mask, --serial or --scans out"),
+        (["--refine", "2"], "--refine would not be used without --scans N"),
+        (["--data", "x.nii.gz", "--mask", "m.nii.gz", "--voxels", "4"], "Leave --voxels or --data out"),
+    ):
+        assert main(["benchmark", *words]) == 2
+        error = capsys.readouterr().err
+        assert said in error and error.count("\n") == 1

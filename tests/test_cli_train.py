@@ -49,6 +49,9 @@ def test_refusals_come_before_the_training(tiny_basis, tmp_path, capsys):
         ([*common, "--output", str(tmp_path / "taken")], "--overwrite"),
         ([*common, *output, "--number", "10"], "raise the number"),
         ([*common, *output, "--time", "soon"], "--time"),
+        ([*common, *output, "--time", "30m"], "Leave one of the two out, or give --passes"),
+        (["train", "--benchmark", "--start", "hybrid_off"], "Leave --start or --benchmark out"),
+        (["train", "--benchmark", "--model", "cnn", "--time", "1m", *output], "Leave --model, --time, --output or"),
         ([*common, *output, "--devices", "0"], "devices"),
         ([*common, *output, "--start", str(tmp_path / "none")], "none"),
         (common, "--output"),
@@ -112,6 +115,8 @@ def test_a_published_preset_gives_the_plan_and_options_win():
     assert plan.learning_rate == pytest.approx(2e-4) and train._options(args, preset).dropout == 0.2
     short = parser.parse_args(["--time", "3m"])
     assert train._plan(short, train._preset(short)).epochs == 4
+    again = parser.parse_args(["--time", "3m", "--number", "5000", "--passes", "9"])
+    assert train._plan(again, train._preset(again)).number == 5000
 
 
 def test_a_start_takes_small_steps_unless_told_otherwise():

@@ -17,11 +17,15 @@ from .conftest import make_basis
 
 
 @pytest.fixture(scope="module")
-def scans():
-    basis, priors = read_basis(shipped_basis()), PoolPriors.fixed(b0_t=2.8935486, positions=1)
-    pool = sample_pool(priors, basis.names, 1, 1)
-    wider = sample_pool(priors, (*basis.names, *module.FOREIGN, *module.UNKNOWN), 1, 1)
-    return module.trust_scans(basis, pool, wider, 8, 3)
+def wider():
+    priors = PoolPriors.fixed(b0_t=2.8935486, positions=1)
+    return sample_pool(priors, (*read_basis(shipped_basis()).names, *module.FOREIGN, *module.UNKNOWN), 1, 1)
+
+
+@pytest.fixture(scope="module")
+def scans(wider):
+    basis = read_basis(shipped_basis())
+    return module.trust_scans(basis, sample_pool(wider.priors, basis.names, 1, 1), wider, 8, 3)
 
 
 def test_every_kind_of_the_list_is_there(scans):
@@ -45,6 +49,18 @@ def test_kinds_are_what_they_say(scans):
     # Editing takes the singlet of NAA away: where it is larger in the second spectrum, they are swapped.
     naa = np.abs(axes.fid_to_spectrum(swapped.astype(complex)))[..., (ppm > 1.9) & (ppm < 2.1)].max(-1)
     assert (naa[:, 1] > naa[:, 0]).mean() >= 0.5
+
+
+def test_more_of_a_metabolite_outside_the_model_shows_more_of_it(wider):
+    basis, ppm = read_basis(shipped_basis()), axes.ppm_axis(2048, 5e-4, 123.2e6)
+    heights = []
+    for shares in ((0.1, 0.3), (0.5, 1.0)):
+        fids = module.foreign_scans(basis, wider, ["PCh"], 12, 3, shares)
+        assert fids.shape == (12, 2, 2048)
+        spectra = np.abs(axes.fid_to_spectrum(fids[:, 0].astype(complex)))
+        line = spectra[:, (ppm > 3.1) & (ppm < 3.3)].max(1)
+        heights.append(np.median(line / spectra[:, (ppm > 1.8) & (ppm < 2.9)].max(1)))
+    assert heights[1] > 1.5 * heights[0]
 
 
 def test_only_models_that_the_scans_are_for_get_thresholds():

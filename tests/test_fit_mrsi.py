@@ -343,7 +343,7 @@ def test_edited_imaging_is_fitted_as_its_voxels_one_by_one(tiny_basis, tiny_mode
 
 
 def test_the_command_sets_one_thread_before_numpy_is_there(tmp_path):
-    """Threads of numpy's own, beside those of the voxels, make the fit several times slower."""
+    """Threads of numpy's own, which nothing here needs, take processor time of imports and of the mean's fit."""
     code = (
         "import os, sys\nfrom fsl_mrs_dl.cli.main import main\n"
         "class Watch:\n    def find_spec(self, name, *_):\n        if name == 'numpy': "

@@ -3,7 +3,9 @@
 from dataclasses import fields
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from fsl_mrs_dl.basis.basis_set import read_basis, shipped_basis
 from fsl_mrs_dl.synth.dataset import Stream
 from fsl_mrs_dl.synth.imperfections import BEFORE, EXAMPLES, imperfections_figure, recipe_with
 from fsl_mrs_dl.synth.priors import Recipe
@@ -30,3 +32,14 @@ def test_the_picture_has_three_panels_for_each_and_one_for_a_single_spectrum(tin
     assert figure.axes[0].get_xlim()[0] > figure.axes[0].get_xlim()[1]
     figure = imperfections_figure(single_basis, 1, EXAMPLES[:3])
     assert len(figure.axes) == 3
+
+
+def test_no_curve_runs_through_a_label():
+    figure = imperfections_figure(read_basis(shipped_basis()), seed=8)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    for cell in figure.axes:
+        (label,) = cell.texts
+        box = label.get_window_extent(renderer)
+        for line in cell.lines:
+            x, y = cell.transData.transform(line.get_xydata()).T
+            assert not ((x > box.x0) & (x < box.x1) & (y > box.y0) & (y < box.y1)).any(), cell.get_title("left")

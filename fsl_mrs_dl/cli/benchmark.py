@@ -3,32 +3,51 @@
 import os
 from itertools import product
 
+IMAGING = {
+    "voxels": (16, 16), "data": None, "mask": None, "internal_ref": ("Cr",), "workers": os.cpu_count() or 1,
+    "serial": False, "repeats": 3,
+}  # fmt: skip
+SINGLE = {"recipe": "phantom", "newton": 40, "refine": None}
+"""Options of the one and of the other benchmark, and what they are where they are not given."""
+
 
 def add_arguments(parser):
     """Options of the command."""
     add = parser.add_argument
-    add("--voxels", nargs="+", type=int, default=(16, 16), metavar="N", help="simulated grid (default: 16 16)")
+    add("--voxels", nargs="+", type=int, metavar="N", help="simulated grid (default: 16 16)")
     add("--data", metavar="SCAN", help="spectroscopic imaging of your own instead, with --mask")
     add("--mask", metavar="MASK", help="its voxels to fit")
     add("--scans", type=int, metavar="N", help="time this many simulated single-voxel scans instead of imaging")
-    add("--recipe", default="phantom", help="with --scans, of what they look like (default: %(default)s)")
-    add(
-        "--newton", type=int, default=40, metavar="N",
-        help="with --scans, how many of them FSL-MRS fits too (default: %(default)s)",
-    )  # fmt: skip
+    add("--recipe", help=f"with --scans, of what they look like (default: {SINGLE['recipe']})")
+    newton = f"with --scans, how many of them FSL-MRS fits too (default: {SINGLE['newton']})"
+    add("--newton", type=int, metavar="N", help=newton)
     add("--refine", type=int, metavar="N", help="with --scans, steps that refine the estimates (default: none)")
     add("--model", help="model to time (default: hybrid_off, of one spectrum; with --scans hybrid)")
     add("--basis", nargs="+", help="basis set that the model was trained with (default: the shipped one)")
-    add("--internal_ref", nargs="+", default=["Cr"], metavar="METAB", help="internal reference (default: Cr)")
-    add("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="of FSL-MRS (default: %(default)s)")
-    add("--serial", action="store_true", help="also time FSL-MRS in one process")
-    add("--repeats", type=int, default=3, metavar="N", help="runs of fsl_mrs_dl, medians count (default: %(default)s)")
+    add("--internal_ref", nargs="+", metavar="METAB", help="internal reference (default: Cr)")
+    add("--workers", type=int, metavar="N", help=f"of FSL-MRS (default: {IMAGING['workers']})")
+    add("--serial", action="store_true", default=None, help="also time FSL-MRS in one process")
+    runs = f"runs of fsl_mrs_dl on imaging, medians count (default: {IMAGING['repeats']})"
+    add("--repeats", type=int, metavar="N", help=runs)
     add("--output", metavar="FILE", help="also write the times to this CSV file")
 
 
 def run(args):
     """Time all fits and print a table; 0."""
-    return _time_imaging(args) if args.scans is None else _time_scans(args)
+    from ..errors import ConfigError
+
+    own, others = (IMAGING, SINGLE) if args.scans is None else (SINGLE, IMAGING)
+    unused = ", ".join(f"--{name}" for name in others if getattr(args, name) is not None)
+    if unused and args.scans is None:
+        raise ConfigError(f"{unused} would not be used without --scans N: give that too, or leave {unused} out.")
+    if unused:
+        raise ConfigError(f"{unused} would not be used: --scans times single voxels. Leave {unused} or --scans out.")
+    if args.data and args.voxels:
+        raise ConfigError("--voxels would not be used: it is of a simulated grid. Leave --voxels or --data out.")
+    for name, value in own.items():
+        if getattr(args, name) is None:
+            setattr(args, name, value)
+    return _time_imaging(args) if args.scans is None else _time_single(args)
 
 
 def _time_imaging(args):
@@ -44,8 +63,6 @@ def _time_imaging(args):
 
     if bool(args.data) != bool(args.mask):
         raise ConfigError("Give --data and --mask together, or neither for simulated voxels.")
-    if args.refine is not None:
-        raise ConfigError("--refine goes with --scans N: give it too, or leave --refine out.")
     shape = (*args.voxels, 1, 1)[:3]
     if len(args.voxels) > 3 or min(shape) < 1 or args.repeats < 1 or args.workers < 1:
         raise ConfigError("--voxels takes one to three numbers, --repeats and --workers one, all of at least 1.")
@@ -70,7 +87,7 @@ def _time_imaging(args):
     return _end(args, host, speeds)
 
 
-def _time_scans(args):
+def _time_single(args):
     """Times of fits of simulated scans of single voxels, in this process."""
     from ..errors import ConfigError
     from ..evaluate.conventional import PPM_RANGE
@@ -80,8 +97,8 @@ def _time_scans(args):
     from ..model.checkpoint import DEFAULT_MODEL, load_model
     from ..synth.priors import recipe_named
 
-    if args.data or args.mask or args.scans < 1 or not 1 <= args.newton:
-        raise ConfigError("--scans and --newton take numbers of at least 1; leave out --data and --mask, of imaging.")
+    if args.scans < 1 or args.newton < 1:
+        raise ConfigError("--scans and --newton take numbers of at least 1.")
     model = load_model(args.model or DEFAULT_MODEL).refined(args.refine or 0)
     scans = simulate_scans(basis_for(model, args.basis), recipe_named(args.recipe), args.scans)
     host = host_version()

@@ -13,6 +13,16 @@ RANGES_FILE = "pool_ranges.json"
 START_LEARNING_RATE = 2e-4
 """Highest learning rate with --start: the plan's own soon undoes what the model has learnt."""
 
+RECORDED = (
+    "basis", "pool", "pool_spectrum", "recipe", "data", "config", "start", "number", "passes", "time", "batch",
+    "epochs", "patience", "learning_rate", "optimiser", "weight_decay", "schedule", "plateau_epochs", "clip",
+    "precision", "held_out", "seed", "output",
+)  # fmt: skip
+"""Options that a card's command repeats where they were given, beside the network or what it was adapted to."""
+
+MEASURED = ("basis", "pool", "pool_spectrum", "recipe", "batch", "precision")
+"""Those of them that --benchmark uses."""
+
 
 def add_arguments(parser):
     """Options of the command."""
@@ -39,7 +49,7 @@ def add_arguments(parser):
 def _plan_arguments(parser):
     """How to train; what is not given comes from the preset, then from the plan's defaults."""
     add = parser.add_argument_group("plan (defaults in brackets; those of a published preset differ)").add_argument
-    add("--number", type=int, help="scans to train on (2000000)")
+    add("--number", type=int, help="scans to train on (2000000); beside --time with --passes only")
     add("--passes", type=int, help="see the same --number scans that often, each pass an epoch (0: all are new)")
     add("--time", metavar="T", help="train that long, such as 30m or 2h, instead of on --number scans")
     add("--batch", type=int, help="scans per step (256)")
@@ -82,6 +92,8 @@ def run(args):
         pool = pool.single(args.pool_spectrum)
     if args.finetune and (args.data or args.config or args.start or args.benchmark):
         raise ConfigError("--finetune takes a model as it is; leave --data, --config, --start and --benchmark out.")
+    if args.benchmark:
+        _check_benchmark(args)
     start = load_model(args.start) if args.start else None
     preset = _preset(args, start)
     plan = _plan(args, preset)
@@ -198,6 +210,7 @@ def _plan(args, preset):
     from dataclasses import fields
 
     from ..config import from_dict
+    from ..errors import ConfigError
     from ..train.plan import TrainConfig
 
     given = {field.name: getattr(args, field.name, None) for field in fields(TrainConfig)}
@@ -207,6 +220,11 @@ def _plan(args, preset):
             # An epoch ends with a look at held-out scans, which takes seconds.
             given["epochs"] = int(min(40, max(4, given["time_s"] // 45)))
     values = preset.plan_with(**given)
+    if args.time is not None and args.number is not None and not values.get("passes"):
+        raise ConfigError(
+            "--number would not be used: --time takes as many new scans as it has time for. Leave one of the two out, "
+            "or give --passes to see the same --number scans again and again."
+        )
     if args.start and args.learning_rate is None:
         values["learning_rate"] = min(START_LEARNING_RATE, values.get("learning_rate", START_LEARNING_RATE))
     return from_dict(TrainConfig, values, "the plan of the training")
@@ -226,6 +244,19 @@ def seconds(text):
     if not found > 0:
         raise ConfigError(f"--time must be a time such as 90s, 30m or 1h30m, not {text!r}.")
     return found
+
+
+def _check_benchmark(args):
+    """Refuse options that --benchmark would not use."""
+    from ..errors import ConfigError
+
+    given = [name for name in ("model", *RECORDED) if getattr(args, name) is not None and name not in MEASURED]
+    if given:
+        unused = ", ".join(f"--{name}" for name in given)
+        raise ConfigError(
+            f"{unused} would not be used: --benchmark measures every network, with new weights on new scans, and "
+            f"keeps none. Leave {unused} or --benchmark out."
+        )
 
 
 def _benchmark(args, basis, recipe, pool, hardware):
@@ -267,10 +298,8 @@ def _note(text):
 def command_line(args):
     """The command that trains the same model again."""
     words = ["fsl_mrs_dl", "train"]
-    names = "finetune scans truth" if args.finetune else "model"
-    names += " basis pool pool_spectrum recipe data config start number passes time batch epochs patience"
-    names += " learning_rate optimiser weight_decay schedule plateau_epochs clip precision held_out seed output"
-    for name in names.split():
+    of_model = ("finetune", "scans", "truth") if args.finetune else ("model",)
+    for name in (*of_model, *RECORDED):
         value = getattr(args, name)
         if value is not None:
             words += [f"--{name}", *(value if isinstance(value, list) else [str(value)])]

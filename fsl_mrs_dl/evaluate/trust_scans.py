@@ -104,8 +104,8 @@ def trust_scans(basis, pool, wider, number, seed):
     if basis.conditions != EDITED:
         raise BasisError("Scans for the trust flag need an edited basis set: give one of edit-off and edit-on.")
     random = np.random.default_rng(seed)
-    clean = _drawn(basis, pool, GOOD_EACH * number, seed)
-    other = _drawn(basis, pool, number, seed + 1)
+    clean = good_scans(basis, pool, GOOD_EACH * number, seed)
+    other = good_scans(basis, pool, number, seed + 1)
     t = axes.time_axis(GRID_POINTS, GRID_DWELL_S)
     spoilt = {
         "lipid contamination": other + _lipids(other, basis.centre_hz, t, random),
@@ -114,17 +114,28 @@ def trust_scans(basis, pool, wider, number, seed):
         SWAPPED: other[:, ::-1].copy(),
         "wrong field": _wrong_field(other, random),
         "pure noise": _noise(other, random),
-        "wrong TE": _drawn(_other_basis(basis, "te"), None, number, seed + 2),
-        "wrong sequence": _drawn(_other_basis(basis, "press"), None, number, seed + 3),
-        "lines of 20 Hz": _drawn(basis, pool, number, seed + 4, lorentz_hz=(20.0, 20.0)),
-        OUTSIDE: _foreign(basis, wider, FOREIGN, number, seed + 5),
-        OTHER_OUTSIDE: _foreign(basis, wider, UNKNOWN, number, seed + 6),
+        "wrong TE": good_scans(_other_basis(basis, "te"), None, number, seed + 2),
+        "wrong sequence": good_scans(_other_basis(basis, "press"), None, number, seed + 3),
+        "lines of 20 Hz": good_scans(basis, pool, number, seed + 4, lorentz_hz=(20.0, 20.0)),
+        OUTSIDE: foreign_scans(basis, wider, FOREIGN, number, seed + 5),
+        OTHER_OUTSIDE: foreign_scans(basis, wider, UNKNOWN, number, seed + 6),
     }
     return TrustScans(clean, spoilt)
 
 
-def _drawn(basis, pool, number, seed, **changes):
-    """(scan, condition, point) scans, half of either recipe; all of the pool, or of the basis set where None."""
+def good_scans(basis, pool, number, seed, **changes):
+    """Scans as they should be, half of recipe phantom and half of scanner.
+
+    Args:
+        basis: edited BasisSet.
+        pool: BasisPool that all of them are drawn from; of the basis set itself where None.
+        number: of scans.
+        seed: of everything random.
+        changes: fields of the recipes that are to be others.
+
+    Returns:
+        (scan, condition, point) complex64.
+    """
     kept = []
     for index, name in enumerate(RECIPES_OF_CLEAN):
         fraction = 0.0 if pool is None else 1.0
@@ -206,8 +217,20 @@ def _other_basis(basis, kind):
     return _basis_of(basis, sequences, basis.names)
 
 
-def _foreign(basis, made, foreign, number, seed, shares=FOREIGN_SHARES):
-    """Scans of bases of a wider pool that hold one more metabolite too, at a share of the largest concentration."""
+def foreign_scans(basis, made, foreign, number, seed, shares=FOREIGN_SHARES):
+    """Scans like `good_scans` that hold one more metabolite.
+
+    Args:
+        basis: edited BasisSet of the model's metabolites.
+        made: BasisPool of `wider_pool`.
+        foreign: names of such metabolites; each is in as many scans.
+        number: of scans.
+        seed: of everything random.
+        shares: the least and the most of it, relative to the largest concentration of the model's.
+
+    Returns:
+        (scan, condition, point) complex64; fewer than `number` where too few of those drawn have such a share.
+    """
     foreign = [name for name in foreign if name not in basis.names]
     kept = []
     for index, name in enumerate(foreign):

@@ -22,9 +22,8 @@ NOT_JUDGED = "not checked (--no_trust)"
 
 
 def quantify_mrsi(
-    data, mask, output, model, basis,
-    internal_ref=None, combine=(), ppm_limits=PPM_LIMITS, report=False, overwrite=False, progress=False,
-    edit_order=None, strict=False, judged=True,
+    data, mask, output, model, basis, internal_ref=None, combine=(), ppm_limits=PPM_LIMITS, report=False,
+    overwrite=False, progress=False, edit_order=None, strict=False, judged=True,
 ):  # fmt: skip
     """Fit the voxels of a mask and write the maps as FSL-MRS's fsl_mrsi does, whole or not at all.
 
@@ -60,8 +59,9 @@ def quantify_mrsi(
     with whole_folder(output, overwrite) as folder:
         found = fit_volume(volume, quantifier.model, quantifier.basis, folder, ppm_limits, progress, judged)
         refused = _leave_out(volume, found) if strict else np.zeros(len(volume.voxels), dtype=bool)
-        failed = volume.voxels[next(iter(found.values())).failed & ~refused]
-        trust = next(iter(found.values())).trust.text() if judged else NOT_JUDGED
+        first = next(iter(found.values()))
+        failed = volume.voxels[first.failed & ~refused]
+        trust = first.trust.text() if judged else NOT_JUDGED
         for key, fits in found.items():
             content = average.contents[key]
             options = {
@@ -69,7 +69,7 @@ def quantify_mrsi(
                 "model": quantifier.model.name, "combine": [list(names) for names in content.combine] or None,
                 "internal_ref": list(content.internal_ref), "ppmlim": list(ppm_limits), "baseline": "poly, 2",
                 "metab_groups": 0, "report": report, "dl_spectrum": SPECTRA[key],
-                "voxels_fitted": len(volume.voxels) - len(failed) - int(refused.sum()),
+                "voxels_fitted": int((~first.failed).sum()),
                 "voxels_empty": [*volume.empty.tolist(), *failed.tolist()], "strict": strict,
                 "voxels_refused": volume.voxels[refused].tolist(), "trust": trust, **average.record,
             }  # fmt: skip
@@ -80,7 +80,7 @@ def quantify_mrsi(
             fit_summary(average.fits[key], part / "fit_avg.png", average.scan.name + label)
         if report:
             write_report(folder / "report.html", average, trust)
-    return _said(volume, next(iter(found.values())), refused, average, trust)
+    return _said(volume, first, failed, refused, average, trust)
 
 
 def _leave_out(volume, found):
@@ -117,10 +117,9 @@ def _check_conditions(model, volume):
         )
 
 
-def _said(volume, fits, refused, average, trust):
+def _said(volume, fits, failed, refused, average, trust):
     """Lines of text on what was found and left out."""
-    count, failed, uncertain = len(volume.voxels), volume.voxels[fits.failed & ~refused], int(fits.uncertain.sum())
-    fitted = count - int(fits.failed.sum())
+    count, fitted, uncertain = len(volume.voxels), int((~fits.failed).sum()), int(fits.uncertain.sum())
     said = (f"{volume.name}: {fitted} voxels fitted by fsl_mrs_dl {__version__}.", f"trust: {trust}")
     if refused.any():
         said += (f"{refused.sum()} of {count} voxels are out of range and left empty (--strict).",)

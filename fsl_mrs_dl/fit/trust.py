@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..model.thresholds import MOST_SCORE, joined, words
+from ..model.thresholds import FLOOR, MOST_SCORE, joined, words
 from .trust_checks import Checks
 
 LEVELS = ("in range", "caution", "out of range")
@@ -26,8 +26,13 @@ STRIKING = 1.0
 
 MOST_REASONS = 5
 
-CAUTION_RANGE, OUT_RANGE = 1.1, 1.5
-"""Of a model without thresholds: estimates relative to the edge of the training range."""
+RANGES = {"width": (1.1, 1.5), "shift": (1.1, 1.5), "phase": (1.1, 1.5), "noise": (3.0, 6.0)}
+"""Of a model without thresholds: how far beyond the edge of the training range a scan is of caution, and out of range.
+
+Noise is relative to the first point of the FID as it is fitted: scans with the strongest noise in training show up to
+some three times the recipe's number. Below three times, thresholds of the shipped models call most scans in range, from
+six times on out of range.
+"""
 
 NO_THRESHOLDS = (
     "The model has no thresholds for the trust flag: only the ranges of its training are checked "
@@ -114,18 +119,25 @@ def _judged(thresholds, checks, scores, total):
 
 
 def _by_range(model, checks):
-    """Trust of a scan by the ranges of the training alone."""
+    """Trust of a scan by the ranges of the training alone; the score is 1 where caution begins, 2 out of range."""
     away = {name: checks[name] for name in ("width", "shift", "phase")}
     noise = _most_noise(model.card)
     if noise > 0:
         away["noise"] = checks["noise"] / (math.sqrt(2) * noise)
-    away = {name: MOST_SCORE if math.isnan(value) else value for name, value in away.items()}
-    worst = max(away.values())
-    level = int(worst > CAUTION_RANGE) + int(worst > OUT_RANGE)
-    names = tuple(name for name, value in away.items() if value > CAUTION_RANGE)
+    scores = {name: _range_score(value, *RANGES[name]) for name, value in away.items()}
+    worst = max(scores.values())
+    level = int(worst > 1) + int(worst > 2)
+    names = tuple(name for name, score in scores.items() if score > 1)
     reasons = tuple(words(name, checks[name]) for name in names)
-    name, score = LEVELS[level] if level else NOT_CHECKED, float(min(worst, MOST_SCORE))
-    return Trust(name, score, reasons, checks, NO_THRESHOLDS, names)
+    return Trust(LEVELS[level] if level else NOT_CHECKED, worst, reasons, checks, NO_THRESHOLDS, names)
+
+
+def _range_score(value, caution, out):
+    """Score of a check: 1 at the one edge, 2 at the other, on a logarithmic scale; what is no number is beyond both."""
+    if math.isnan(value):
+        return MOST_SCORE
+    score = 1 + math.log(max(value, FLOOR) / caution) / math.log(out / caution)
+    return min(max(score, 0.0), MOST_SCORE)
 
 
 def _most_noise(card):

@@ -76,7 +76,7 @@ def imperfections_figure(basis, seed=1, examples=EXAMPLES):
         after = _spectra(basis, recipe_with(values), seed)
         for cell, title in zip(cells, before, strict=True):
             _draw(cell, ppm[shown], before[title][shown], after[title][shown])
-            cell.text(0.02, 0.95, title, transform=cell.transAxes, fontsize=6, color="grey", va="top")
+            _label(cell, title, before[title])
         cells[0].set_title(f"{name}: {_said(values)}", fontsize=7.5, loc="left")
         if place + 2 >= len(examples):
             for cell in cells:
@@ -113,6 +113,13 @@ def _draw(cell, ppm, before, after):
     cell.plot(ppm, after, linewidth=0.7, color="tab:blue", label="after")
     cell.set(xlim=SHOWN_PPM[::-1], ylim=(before.min() - 0.3 * span, before.max() + 0.2 * span), yticks=[])
     cell.tick_params(labelsize=6)
+
+
+def _label(cell, title, before):
+    """The panel's title in the corner that stays free: away from water, and on the side to which the peaks point."""
+    up = before.max() > -before.min()
+    place = {"y": 0.95, "va": "top"} if up else {"y": 0.05, "va": "bottom"}
+    cell.text(0.98, s=title, transform=cell.transAxes, fontsize=6, color="grey", ha="right", **place)
 
 
 def _said(values):
