@@ -19,6 +19,11 @@ def folder(tiny_model, tmp_path):
     return tmp_path / "tiny"
 
 
+def test_who_reads_the_card_reads_the_weights(folder):
+    modes = {(folder / name).stat().st_mode for name in ("card.json", "config.json", "weights.safetensors")}
+    assert len(modes) == 1
+
+
 def test_a_saved_model_gives_the_same_numbers(tiny_model, folder):
     loaded = load_model(folder)
     scans = torch.randn(5, tiny_model.config.input.channels, tiny_model.config.input.bins)

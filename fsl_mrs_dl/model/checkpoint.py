@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from ..basis.basis_files import MAX_METABOLITES
 from ..basis.basis_set import EDITED, SINGLE
@@ -166,7 +166,8 @@ def save_model(model, folder, overwrite=False, beside=()):
         values = {"model": to_dict(model.config), "options": asdict(model.options)}
         (partial / "config.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()}
-        save_file(weights, partial / "weights.safetensors")
+        # Its own function for files makes them readable to their owner alone.
+        (partial / "weights.safetensors").write_bytes(save(weights))
         if model.calibration is not None:
             write_calibration(partial, model.calibration)
         # Thresholds are of weights: they are kept where these are the same as before.
