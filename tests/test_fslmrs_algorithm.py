@@ -235,10 +235,10 @@ def test_notes_of_the_prediction_are_warnings(single_basis, single_model_folder,
     from fsl_mrs_dl.fit import predict
 
     monkeypatch.setattr(predict, "NARROW_HZ", 100.0)  # any scan counts as narrow
-    with pytest.warns(UserWarning, match="broadened by 2 Hz"):
+    with pytest.warns(UserWarning, match="broadened by 4 Hz"):
         result = mrs_of(single_basis).fit(method=f"dl:{single_model_folder}")
     # FSL-MRS's commands hide warnings; its report does not.
-    assert "broadened by 2 Hz" in report.svs_methods_summary(result)
+    assert "broadened by 4 Hz" in report.svs_methods_summary(result)
 
 
 def test_the_trust_flag_is_told_and_stands_in_table_and_report(single_basis, tmp_path, monkeypatch, capsys):

@@ -111,11 +111,16 @@ def _check_bandwidth(model, scan):
         )
 
 
-NARROW_HZ = 0.75
-"""Estimated broadening (Lorentzian and Gaussian, Hz) below which lines may be narrower than any in training."""
+NARROW_HZ = 2.5
+"""Estimated broadening (Lorentzian and Gaussian, Hz) below which a scan is broadened.
 
-BROADENING_HZ = 2.0
-"""Lorentzian width (Hz) that brings such a scan into the range of the training; its place there hardly matters."""
+Lines may be narrower than any in training there; and those of 2 Hz may be taken for the published conditions, of which a
+network is surer than it should be of any scan: of clean lines of 1 to 2 Hz on the basis set itself, intervals of 95 %
+hold 80 % without, and 100 % with broadening, on other bases 89 and 98 %, and errors are on average the same.
+"""
+
+BROADENING_HZ = 4.0
+"""Lorentzian width (Hz) by which; chosen with `NARROW_HZ` on simulated scans."""
 
 BROADENED = (
     "The lines are about as narrow as the basis set's: the network was given the scan broadened by "
