@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from .fit_examples import CARD, MODEL, example_basis, example_prediction, example_scan
 
+from fsl_mrs_dl.fit.predict import BROADENED
 from fsl_mrs_dl.fit.report import write_report
 from fsl_mrs_dl.fit.result import ModelRecord, make_result
 from fsl_mrs_dl.fit.trust import Trust
@@ -96,6 +97,14 @@ def test_the_trust_box_of_imaging_says_that_it_is_of_the_mean(made, tmp_path):
     assert "<strong>Trust: in range</strong>" in boxes[0] and "voxels" not in boxes[0]
     assert "<strong>Trust of the mean spectrum: in range</strong>" in boxes[1]
     assert f"not of its voxels. Trust of the voxels: {voxels}.</p>" in boxes[1]
+
+
+def test_the_trust_box_says_that_a_narrow_scan_was_judged_broadened(made, tmp_path):
+    trust = Trust("in range", 0.5, (), {})
+    for scan, told in ((made.scan, False), (made.scan.with_notes(BROADENED), True)):
+        write_report(tmp_path / "report.html", dataclasses.replace(made, scan=scan, trust=trust))
+        page = (tmp_path / "report.html").read_text(encoding="utf-8")
+        assert ("may leave more of it" in page) == told
 
 
 def test_model_without_a_card_gets_a_page(made, tmp_path):

@@ -123,8 +123,8 @@ BROADENING_HZ = 4.0
 """Lorentzian width (Hz) by which; chosen with `NARROW_HZ` on simulated scans."""
 
 BROADENED = (
-    "The lines are about as narrow as the basis set's: the network was given the scan broadened by "
-    f"{BROADENING_HZ:g} Hz."
+    f"The lines are narrow (less than {NARROW_HZ:g} Hz wider than the basis set's): the network, and with it the trust "
+    f"flag, saw the scan broadened by {BROADENING_HZ:g} Hz."
 )
 """Note of such a scan."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from .._version import __version__
 from ..model.card import versions
 from .fsl_tables import percent_sd
+from .predict import BROADENED
 from .spectrum_svg import spectrum_svg
 
 TEMPLATE = Path(__file__).with_name("report.html")
@@ -37,6 +38,7 @@ def write_report(path, result, voxels=None):
         facts=_facts(result),
         notes=result.scan.notes,
         trust=result.trust,
+        broadened=BROADENED if BROADENED in result.scan.notes else None,
         voxels=voxels,
         water=result.water,
         columns=[_SHORT[key] for key in result.contents],
