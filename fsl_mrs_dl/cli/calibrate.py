@@ -55,7 +55,7 @@ def run(args):
     shifts = _titles("--shifts", args.shifts or ())
     folder = model_folder(args.model)
     if args.pool and (folder / FILE).exists() and not args.overwrite:
-        raise OutputError(f"{folder} has a calibration; give --overwrite to replace it, or leave --pool out.")
+        raise OutputError(f"{folder} has a calibration; give --overwrite to replace it, or only --test to measure it.")
     if args.output:
         check_free(args.output, args.overwrite, [args.model, *({args.pool, *args.test, *shifts.values()} - {OWN})])
     # What is damaged and made anew here is not read, nor what plays no part.

@@ -116,7 +116,7 @@ NARROW_HZ = 2.5
 
 Lines may be narrower than any in training there; and those of 2 Hz may be taken for the published conditions, of which a
 network is surer than it should be of any scan: of clean lines of 1 to 2 Hz on the basis set itself, intervals of 95 %
-hold 80 % without, and 100 % with broadening, on other bases 89 and 98 %, and errors are on average the same.
+hold 80 % without, and 100 % with broadening, on other bases 89 and 98 %; errors are on average the same.
 """
 
 BROADENING_HZ = 4.0
