@@ -166,12 +166,20 @@ def test_a_calibration_that_knows_nothing_cannot_be_tested(tiny_model, tmp_path)
         coverage_folder(dataclasses.replace(tiny_model, calibration=blank), {}, 10, tmp_path)
 
 
+NONSENSE = [
+    ([], "Nothing to do"),
+    (["--test", "x.h5"], "belong together"),
+    (["--output", "x", "--pool", "y"], "belong together"),
+    (["--test", "x", "--shifts", "x", "--output", "y"], "--shifts is part of a calibration"),
+    (["--pool", "x", "--number", "0"], "--number must be"),
+    (["--pool", "x", "--refine", "99"], "--refine must be"),
+    (["--pool", "x", "--refine", "-1"], "--refine must be"),
+    (["--pool", "basis", "--recipe", "published", "--shifts", "x", "--overwrite"], "takes no bases of a pool"),
+]
 
-NONSENSE = [[], ["--test", "x.h5"], ["--test", "x", "--shifts", "x", "--output", "y"], ["--output", "x", "--pool", "y"]]
-NONSENSE += [["--pool", "x", *wrong] for wrong in (["--number", "0"], ["--refine", "99"], ["--refine", "-1"])]
 
-
-@pytest.mark.parametrize("words", NONSENSE)
-def test_options_that_make_no_sense_are_refused(words, capsys):
+@pytest.mark.parametrize("words, said", NONSENSE)
+def test_options_that_make_no_sense_are_refused(words, said, capsys):
     assert main(["calibrate", "--model", "cnn", *words]) == 2
-    assert len(capsys.readouterr().err.splitlines()) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and said in lines[0]

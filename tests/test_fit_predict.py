@@ -13,6 +13,15 @@ from fsl_mrs_dl.fit.scan import Scan
 from fsl_mrs_dl.model.output import LINE_PARAMETERS
 
 
+def test_a_model_of_narrow_lines_alone_broadens_nothing(tiny_model, tiny_basis):
+    scan = np.einsum("k,ckn->cn", [0.5, 0.3, 1.0], tiny_basis.fids)[None]
+    line = tiny_model.config.line
+    assert look(tiny_model, scan).narrow.all()
+    alone = dataclasses.replace(line, centre=(1.0, *line.centre[1:]), half_range=(0.1, *line.half_range[1:]))
+    model = dataclasses.replace(tiny_model, config=dataclasses.replace(tiny_model.config, line=alone))
+    assert not look(model, scan).narrow.any()
+
+
 def test_only_narrow_scans_are_broadened(tiny_model, tiny_basis, monkeypatch):
     t = np.arange(2048) * 5e-4
     scan = np.einsum("k,ckn->cn", [0.5, 0.3, 1.0], tiny_basis.fids)

@@ -53,7 +53,8 @@ def test_pool_and_clean_fractions():
 
 
 def test_tidy_scans_are_clean_but_for_lines_noise_and_basis():
-    recipe = dataclasses.replace(RECIPES["scanner"], pool_fraction=1.0, clean_fraction=0.2, tidy_fraction=0.5)
+    changes = {"pool_fraction": 1.0, "clean_fraction": 0.2, "tidy_fraction": 0.5, "noise_sigma": (0.1, 0.2)}
+    recipe = dataclasses.replace(RECIPES["scanner"], **changes)
     drawn = draw(recipe, 1, 0, batch=8192, metabolites=3, conditions=2, members=5)
     plain = (drawn.water == 0).all(1) & (drawn.satellite == 0) & (drawn.metabolite_shift_hz == 0).all(1)
     clean = drawn.member == -1
@@ -62,6 +63,7 @@ def test_tidy_scans_are_clean_but_for_lines_noise_and_basis():
     assert tidy.float().mean() == pytest.approx(0.8 * 0.5, abs=0.02)
     for name, neutral in (("edit_efficiency", 1.0), ("eddy_rad", 0.0), ("first_point", 0.0), ("truncation", 0.0)):
         assert (getattr(drawn, name)[plain] == neutral).all() and not (getattr(drawn, name)[~plain] == neutral).any()
+    assert drawn.noise_sigma[tidy].min() >= 0.1 and drawn.noise_sigma[clean].max() <= 0.03
     straight = (drawn.lorentz_hz == 2) & (drawn.gauss_hz == 0) & (drawn.shift_hz == 0) & (drawn.phase_rad == 0)
     assert straight[tidy].float().mean() == pytest.approx(0.5, abs=0.03) and not straight[~plain].any()
     none = dataclasses.replace(recipe, tidy_fraction=0.0)

@@ -63,7 +63,7 @@ def run(args):
     basis = basis_for(model, args.basis)
     check_basis_fits(model, basis)
     recipe = recipe_named(args.recipe) if args.recipe else trained_recipe(model)
-    if recipe.pool_fraction == 0 and {args.pool, *pools.values()} - {OWN, None}:
+    if recipe.pool_fraction == 0 and {args.pool, *pools.values(), *shifts.values()} - {OWN, None}:
         raise ConfigError(
             f"Recipe {recipe.name} takes no bases of a pool: name another with --recipe, or give '{OWN}' in its place."
         )

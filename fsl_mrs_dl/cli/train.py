@@ -251,6 +251,7 @@ def _check_benchmark(args):
     from ..errors import ConfigError
 
     given = [name for name in ("model", *RECORDED) if getattr(args, name) is not None and name not in MEASURED]
+    given += [name for name in ("resume", "overwrite") if getattr(args, name)]
     if given:
         unused = ", ".join(f"--{name}" for name in given)
         raise ConfigError(

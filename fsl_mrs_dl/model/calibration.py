@@ -195,7 +195,12 @@ class Calibration:
             spread: (..., metabolite) logarithms of the errors that the network expects.
             unexplained: (..., condition) of `doubt.unexplained`; None is for a calibration without a doubt.
             unbiased: whether the estimates are corrected for shrinkage.
+
+        Raises:
+            ConfigError: the calibration has a doubt, and what is unexplained is not given.
         """
+        if self.doubt is not None and unexplained is None:
+            raise ConfigError("This calibration has a doubt: give unexplained, of doubt.unexplained.")
         concentrations = np.asarray(concentrations, dtype=float)
         spread = spread if self.doubt is None else self.doubt(spread, unexplained)
         if not unbiased:

@@ -45,7 +45,9 @@ START_KNEE, START_SLOPE = 0.2, 0.5
 
 def reconstructs(output, config):
     """Whether an Output holds spectra on the points of the scans' own grid, to which a scan can be compared."""
-    return output.clean is not None and not config.resample_bins
+    if output.clean is None or config.resample_bins:
+        return False
+    return output.clean.shape[1:] == (config.channels, config.bins)
 
 
 def unexplained(output, channels, noise, config):
@@ -66,7 +68,7 @@ def unexplained(output, channels, noise, config):
     if not reconstructs(output, config):
         raise ModelError(f"This network reconstructs no spectra, so {DOUBTFUL}")
     kernel = _kernel(config).to(channels.device)
-    # Noise of neighbouring points is independent, and less after smoothing by the kernel's energy.
+    # Noise of neighbouring points counts as independent; in broadened scans, where it is not, less is taken off.
     noise = 2 * noise.square() * kernel.square().sum()
     spectra = channels - output.clean, output.clean
     left, fit = (_cleared(one, config, kernel).abs().square().mean(2) for one in spectra)

@@ -170,7 +170,8 @@ def draw(recipe, seed, index, batch, metabolites, conditions, members=0, names=(
         elif name == "baseline_hz":
             drawn[name] = source.between(name, BASELINE_BAND_HZ, shape)
         else:
-            drawn[name] = _of_recipe(recipe, name, straight if name in LINES else tidy, source, shape)
+            plain = clean if name == "noise_sigma" else straight if name in LINES else tidy
+            drawn[name] = _of_recipe(recipe, name, plain, source, shape)
     moving = any(map(recipe.uses, ("drift_hz", "jitter_hz", "jitter_rad")))
     drawn["transient_unit"] = source.normal("transient_unit", (conditions, recipe.transients if moving else 0, 2))
     if recipe.noise == "none":

@@ -32,11 +32,11 @@ def calibrate(network, config, stream, number, source, refiner=None, title=None,
     Raises:
         ConfigError: there are shifts, but the network reconstructs no spectra.
     """
+    if shifts and np.isnan(_estimates(network, config, stream, 1, None, None).unexplained).any():
+        raise ConfigError(f"The network {config.network} reconstructs no spectra, so {DOUBTFUL}")
     found = _estimates(network, config, stream, number, refiner, title)
     doubt, spread = None, found.spread
     if shifts:
-        if np.isnan(found.unexplained).any():
-            raise ConfigError(f"The network {config.network} reconstructs no spectra, so {DOUBTFUL}")
         others = [_estimates(network, config, one, SHIFT_SCANS, refiner, title) for one in shifts]
         doubt = _learn(found, others)
         spread = doubt(spread, found.unexplained)
