@@ -1,4 +1,4 @@
-"""Scans with lines as narrow as the basis set's are broadened before they reach the network."""
+"""Scans of narrow lines are broadened before they reach the network."""
 
 import dataclasses
 

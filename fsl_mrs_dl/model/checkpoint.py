@@ -255,10 +255,10 @@ def load_model(name_or_folder, calibrated=True, judged=True):
     card = read_json(folder / "card.json", "a model card", ModelError)
     check_card(card, f"{folder}/card.json")
     digest = _digest(weights_file)
-    parameters = getattr(network, "free_count", None)
+    parameters, made_for = getattr(network, "free_count", None), (config.metabolites, config.input.conditions, digest)
     return TrainedModel(
         folder.resolve().name, config, options, network.eval(), card, digest,
-        calibration=read_calibration(folder, config.metabolites, config.input.conditions, digest) if calibrated else None,
+        calibration=read_calibration(folder, *made_for) if calibrated else None,
         trust=read_thresholds(folder, digest) if judged else None,
         prior=read_prior(folder, parameters, digest) if calibrated else None,
     )  # fmt: skip
