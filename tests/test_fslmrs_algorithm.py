@@ -234,7 +234,9 @@ def test_notes_of_the_prediction_are_warnings(single_basis, single_model_folder,
 
     from fsl_mrs_dl.fit import predict
 
-    monkeypatch.setattr(predict, "NARROW_HZ", 100.0)  # any scan counts as narrow
+    # Any scan counts as narrow, and no wider when broadened than the model knows.
+    monkeypatch.setattr(predict, "NARROW_HZ", 100.0)
+    monkeypatch.setattr(predict, "BROADENING_HZ", 0.0)
     with pytest.warns(UserWarning, match="broadened by 4 Hz"):
         result = mrs_of(single_basis).fit(method=f"dl:{single_model_folder}")
     # FSL-MRS's commands hide warnings; its report does not.
