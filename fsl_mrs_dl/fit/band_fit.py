@@ -10,11 +10,8 @@ from dataclasses import dataclass
 
 import torch
 
-from ..model.adjusted import EARLIER, BandGrid, nuisance_space
+from ..model.adjusted import EARLIER, NUISANCE, BandGrid, nuisance_space
 from ..synth.exponentials import GAUSS_RATE
-
-NUISANCE = 24
-"""Directions of spectra that water's foot and baseline may take."""
 
 NUISANCE_STRENGTH = math.exp(10)
 """How far these are taken out: energy of the strongest relative to noise."""

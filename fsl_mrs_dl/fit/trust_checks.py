@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ..errors import ModelError
+from ..model.inputs import complex_spectra
 from ..model.output import LINE_PARAMETERS
 from ..model.thresholds import FOREIGN
 from .departures import DepartureFit, Signals, detrended
@@ -173,7 +174,7 @@ class _Comparison(DepartureFit):
     def _reconstruction(self, data, strength):
         """Distance of the scan from the network's own reconstruction, beyond the noise, relative to the fit."""
         scale = self.spectra[:, 0, self.signals.band].abs().amax(1)
-        clean = torch.view_as_complex(self._output.clean.unflatten(1, (-1, 2)).movedim(2, -1).contiguous())
+        clean = complex_spectra(self._output.clean)
         return self._excess(data - self.fit.clear(clean * scale[:, None, None]), strength)
 
     def _editing(self):

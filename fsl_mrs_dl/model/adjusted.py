@@ -27,6 +27,9 @@ KERNEL_HZ = (-9.0, -7.0, -5.0, -3.5, -2.0, 2.0, 3.5, 5.0, 7.0, 9.0)
 EDDY_S = (0.01, 0.04, 0.15)
 """Decay times of eddy-current phases (s)."""
 
+NUISANCE = 24
+"""Directions of spectra that water's foot and a broad baseline may take."""
+
 
 @dataclass(frozen=True)
 class BandGrid:

@@ -16,11 +16,9 @@ from torch.nn import functional
 
 from ..basis.basis_files import MAX_METABOLITES
 from ..errors import ConfigError, ModelError
-from .adjusted import nuisance_space
+from .adjusted import NUISANCE, nuisance_space
+from .inputs import complex_spectra
 from .output import SPREAD_RANGE
-
-NUISANCE = 24
-"""Directions of spectra that water and baseline may take, in which nothing is held against a reconstruction."""
 
 SMOOTHING_HZ = 4.0
 """Gaussian full width (Hz) by which spectra are smoothed first.
@@ -77,8 +75,7 @@ def unexplained(output, channels, noise, config):
 
 def _cleared(channels, config, kernel):
     """(batch, condition, bin) complex spectra of channels, smoothed, without what water and a baseline could be."""
-    pairs = channels.float().unflatten(1, (config.conditions, 2)).movedim(2, -1).contiguous()
-    spectra, space = torch.view_as_complex(pairs), _space(config).to(channels.device)
+    spectra, space = complex_spectra(channels), _space(config).to(channels.device)
     rest = torch.view_as_real(spectra - (spectra @ space.conj()) @ space.T).movedim(-1, 2)
     smooth = functional.conv1d(rest.flatten(0, 2)[:, None], kernel[None, None], padding=len(kernel) // 2)
     return torch.view_as_complex(smooth.view(rest.shape).movedim(2, -1).contiguous())

@@ -14,15 +14,23 @@ from torch import nn
 from torch.nn import functional
 
 from ..errors import ConfigError
-from .adjusted import EARLIER, EDDY_S, KERNEL_HZ, BandGrid, line_shape, modulation, non_negative, nuisance_space
+from .adjusted import (
+    EARLIER,
+    EDDY_S,
+    KERNEL_HZ,
+    NUISANCE,
+    BandGrid,
+    line_shape,
+    modulation,
+    non_negative,
+    nuisance_space,
+)
+from .inputs import complex_spectra
 from .layers import Choice, Span, check_number
 from .output import Output, Quantifier, check_layers, quantification_loss, to_largest
 
 KNOTS = 12
 """Places of each spectrum at which its trust is estimated."""
-
-NUISANCE = 24
-"""Directions of spectra that water and baseline may take."""
 
 MOST_SHIFT_HZ = 1.5
 """Largest shift of a single metabolite (Hz)."""
@@ -215,7 +223,7 @@ class Hybrid(nn.Module):
             values = self.adjustments(features.float())
             adjustments = self.split(values)
             basis = self.adjusted(line.float(), adjustments)
-            data = self.paired(channels)
+            data = complex_spectra(channels)
             concentrations = self.solve(basis, data, direct.float(), adjustments)
             clean = torch.einsum("bm,bcmf->bcf", concentrations.to(basis.dtype), basis)
         fractions = concentrations / concentrations.sum(1, keepdim=True).clamp_min(1e-9)
@@ -225,11 +233,6 @@ class Hybrid(nn.Module):
     def split(self, values):
         """Dict of the adjustments, by the names in `sizes`, of (batch, number) estimates in a row."""
         return dict(zip(self.sizes, values.split(list(self.sizes.values()), 1), strict=True))
-
-    def paired(self, channels):
-        """(batch, channel, bin) real and imaginary parts to (batch, condition, bin) complex spectra."""
-        pairs = channels.float().unflatten(1, (self.conditions, 2)).movedim(2, -1)
-        return torch.view_as_complex(pairs.contiguous())
 
     @property
     def free_count(self):

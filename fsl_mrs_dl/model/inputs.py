@@ -90,6 +90,11 @@ def spectrum_channels(fids, config):
     return torch.view_as_real(spectra).movedim(-1, 2).flatten(1, 2).float()
 
 
+def complex_spectra(channels):
+    """(batch, condition, bin) complex64 spectra of the (batch, 2 * condition, bin) channels of `spectrum_channels`."""
+    return torch.view_as_complex(channels.float().unflatten(1, (-1, 2)).movedim(2, -1).contiguous())
+
+
 def network_input(fids, config):
     """Channels scaled by the largest magnitude of the first condition (edit-off), and that scale.
 

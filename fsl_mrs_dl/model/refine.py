@@ -23,7 +23,7 @@ import torch
 from ..errors import ConfigError
 from .adjusted import non_negative, solve_positive
 from .derivatives import derivatives
-from .inputs import network_input, noise_level
+from .inputs import complex_spectra, network_input, noise_level
 from .prior import Prior
 
 MAX_STEPS = 50
@@ -155,7 +155,7 @@ class Problem:
         self.rest = adjustments[:, number:].float()
         self.start = self.values = torch.cat([line.float(), adjustments[:, :number].float()], 1)
         self.trust = network.trust(self.fixed)
-        self._goal = network.weighted(network.paired(channels)[:, :, None], self.fixed)[:, 0]
+        self._goal = network.weighted(complex_spectra(channels)[:, :, None], self.fixed)[:, 0]
         self._columns = self._adjusted(self.start)
 
     def scaled(self, fractions):

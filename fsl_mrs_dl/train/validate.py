@@ -72,7 +72,8 @@ def simulated_estimates(network, config, stream, batches, refiner=None, title=No
         channels, scale = network_input(batch.measured, config)
         output = network(channels)
         best = output if refiner is None else refiner(network, config, batch.measured, output)
-        parts = [to_largest(best.fractions), to_largest(batch.draw.concentrations), expected_spread(output)]
+        shares = best.fractions.double(), batch.draw.concentrations.double()
+        parts = [*map(to_largest, shares), expected_spread(output)]
         if reconstructs(output, config):
             parts.append(unexplained(output, channels, noise_level(batch.measured, scale), config))
         else:
