@@ -59,6 +59,21 @@ def test_pool_members_are_used(tiny_basis):
     assert torch.allclose(gain, batch.draw.member + 2.0, atol=1e-4) and set(batch.draw.member.tolist()) == {0, 1}
 
 
+def test_edit_on_of_another_member_has_the_strength_of_the_scan(tiny_basis):
+    recipe = replace(PUBLISHED, pool_fraction=1.0, other_on_fraction=0.5, noise_sigma=(0.0, 0.0))
+    pool = pool_of(tiny_basis, (1.0, 1.0, 3.0))
+    # The second one's edit-on is another, the third one a stronger scanner of the first one's editing.
+    pool.fids[1, 1] *= 0.5
+    stream = Stream(tiny_basis, recipe, pool=pool, batch=256)
+    batch, plain = stream[0], Stream(tiny_basis, replace(recipe, pool_fraction=0.0, other_on_fraction=0.0), batch=256)[0]
+    gain = (batch.measured[..., 0] / plain.measured[..., 0]).real
+    overall = torch.tensor((1.0, 1.0, 3.0))[batch.draw.member]
+    torch.testing.assert_close(gain[:, 0], overall, rtol=1e-4, atol=0)
+    editing = torch.tensor((1.0, 0.5, 1.0))[batch.draw.on_member]
+    torch.testing.assert_close(gain[:, 1], overall * editing, rtol=1e-4, atol=0)
+    assert len(torch.unique(batch.draw.member * 3 + batch.draw.on_member)) == 9
+
+
 def test_a_foreign_pool_is_refused(tiny_basis):
     pool = pool_of(tiny_basis, (1.0,))
     with pytest.raises(BasisError, match="names|metabolites"):

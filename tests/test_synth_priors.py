@@ -9,7 +9,7 @@ import torch
 
 from fsl_mrs_dl.errors import ConfigError
 from fsl_mrs_dl.synth.draws import draw
-from fsl_mrs_dl.synth.priors import COUNT_OF, MOST, PUBLISHED, RECIPE_FOLDER, RECIPES, Recipe, recipe_named
+from fsl_mrs_dl.synth.priors import COUNT_OF, FRACTIONS, MOST, PUBLISHED, RECIPE_FOLDER, RECIPES, Recipe, recipe_named
 
 from .conftest import PHANTOM
 
@@ -61,8 +61,10 @@ def test_tidy_scans_are_clean_but_for_lines_noise_and_basis():
     assert clean.float().mean() == pytest.approx(0.2, abs=0.02) and plain[clean].all()
     tidy = plain & ~clean
     assert tidy.float().mean() == pytest.approx(0.8 * 0.5, abs=0.02)
-    for name, neutral in (("edit_efficiency", 1.0), ("eddy_rad", 0.0), ("first_point", 0.0), ("truncation", 0.0)):
+    for name, neutral in (("edit_gain", 1.0), ("eddy_rad", 0.0), ("first_point", 0.0), ("truncation", 0.0)):
         assert (getattr(drawn, name)[plain] == neutral).all() and not (getattr(drawn, name)[~plain] == neutral).any()
+    for name in ("edit_efficiency", "metabolite_efficiency"):
+        assert (getattr(drawn, name)[clean] == 1.0).all() and not (getattr(drawn, name)[~clean] == 1.0).any()
     assert drawn.noise_sigma[tidy].min() >= 0.1 and drawn.noise_sigma[clean].max() <= 0.03
     straight = (drawn.lorentz_hz == 2) & (drawn.gauss_hz == 0) & (drawn.shift_hz == 0) & (drawn.phase_rad == 0)
     assert straight[tidy].float().mean() == pytest.approx(0.5, abs=0.03) and not straight[~plain].any()
@@ -71,6 +73,21 @@ def test_tidy_scans_are_clean_but_for_lines_noise_and_basis():
     for name in ("concentrations", "member", "noise_sigma"):
         torch.testing.assert_close(getattr(before, name), getattr(drawn, name))
     torch.testing.assert_close(before.water[~plain], drawn.water[~plain])
+
+
+def test_edit_on_of_another_member():
+    recipe = dataclasses.replace(PHANTOM, pool_fraction=0.5, clean_fraction=0.25, other_on_fraction=0.4)
+    drawn = draw(recipe, 1, 0, batch=8192, metabolites=3, conditions=2, members=50)
+    pooled = drawn.member >= 0
+    assert torch.equal(drawn.on_member[~pooled], drawn.member[~pooled])
+    other = drawn.on_member != drawn.member
+    # One in 50 draws the same member again.
+    assert other[pooled].float().mean() == pytest.approx(0.4 * 0.98, abs=0.03)
+    assert drawn.on_member[other].min() == 0 and drawn.on_member.max() == 49
+    alike = draw(dataclasses.replace(recipe, other_on_fraction=0.0), 1, 0, batch=8192, metabolites=3, conditions=2, members=50)
+    assert torch.equal(alike.on_member, alike.member) and torch.equal(alike.member, drawn.member)
+    none = draw(recipe, 1, 0, members=0, **SIZES)
+    assert (none.on_member == -1).all()
 
 
 def test_a_recipe_refuses_what_cannot_be(tmp_path):
@@ -85,7 +102,7 @@ def test_a_recipe_refuses_what_cannot_be(tmp_path):
         for pair in ((math.nan, 1.0), (0.5, math.nan), (0.5, math.inf)):
             with pytest.raises(ConfigError, match=f"{name} must be a pair of finite numbers"):
                 Recipe("bad", **{name: pair})
-    for name in ("pool_fraction", "clean_fraction", "tidy_fraction"):
+    for name in FRACTIONS:
         with pytest.raises(ConfigError, match=name):
             Recipe("bad", **{name: math.nan})
     with pytest.raises(ConfigError, match="phantom"):

@@ -94,6 +94,8 @@ class Stream:
             members.insert(0, torch.as_tensor(pool.fids, dtype=torch.complex64)[..., :GRID_POINTS])
         self.device = torch.device("cpu" if device is None else device)
         self.members = torch.cat(members).to(self.device)
+        # Geometric mean over the metabolites: how strongly a scanner sees all of them in edit-off.
+        self.sizes = self.members[:, 0].norm(dim=-1).clamp_min(1e-9).log().mean(-1).exp()
         self.names = tuple(basis.names)
         self.linewidth_hz, self.centre_hz = basis.linewidth_hz, basis.centre_hz
         norms = members[-1][0].norm(dim=(0, 2))
@@ -162,10 +164,20 @@ class Stream:
                 list(workers.map(make, *blocks))
         return moved
 
+    def bases(self, parameters):
+        """Bases (scan or 1, condition, metabolite, point) of scans of drawn parameters."""
+        if len(self.members) == 1:
+            return self.members
+        bases = self.members[parameters.member]
+        if self.recipe.other_on_fraction and bases.shape[1] == 2:
+            gain = self.sizes[parameters.member] / self.sizes[parameters.on_member]
+            bases[:, 1] = gain[:, None, None] * self.members[parameters.on_member, 1]
+        return bases
+
     def _make(self, parameters, beta):
         """Scans of parameters on the device; `beta`, the shapes of their noise, are on the CPU."""
         with step("basis"):
-            basis = self.members[parameters.member] if len(self.members) > 1 else self.members
+            basis = self.bases(parameters)
         clean, nuisance, maximum = synthesise(
             basis, parameters, self.recipe, self.linewidth_hz, GRID_DWELL_S, self.centre_hz
         )

@@ -14,7 +14,7 @@ class Draw:
     """Parameters of a batch of scans: what `Recipe` names, each a tensor with the batch first.
 
     Shapes: see `AXES`; those not named there are (batch,). `concentrations` are (batch, metabolite); `member` is
-    -1 for the basis set itself, else the index in the pool; `noise_seed` seeds the batch's noise; `noise_beta` is
+    -1 for the basis set itself, else the index in the pool, and `on_member` that of edit-on; `noise_seed` seeds the batch's noise; `noise_beta` is
     its shape, 2 where it is Gaussian; `transient_unit` (batch, condition, transient, 2) are standard normal
     numbers, from which the jitter of frequency and phase of each transient is made. Components that a recipe does
     not use have no entries: that axis has length 0.
@@ -22,6 +22,7 @@ class Draw:
 
     concentrations: torch.Tensor
     member: torch.Tensor
+    on_member: torch.Tensor
     lorentz_hz: torch.Tensor
     gauss_hz: torch.Tensor
     metabolite_lorentz_hz: torch.Tensor
@@ -126,8 +127,11 @@ AXES = {
 }
 """Axes after the batch of the parameters that are not one number for each scan."""
 
+KEPT = ("noise_sigma", "edit_efficiency", "metabolite_efficiency")
+"""What a tidy scan has as the recipe says: noise, and what makes its editing another than the basis set's."""
+
 LINES = ("lorentz_hz", "gauss_hz", "shift_hz", "phase_rad")
-"""What a tidy scan may have as the recipe says, beside noise."""
+"""What a tidy scan may have as the recipe says, besides."""
 
 TIDY_LINES = 0.5
 """Share of the tidy scans whose lines are those of the published conditions."""
@@ -170,15 +174,17 @@ def draw(recipe, seed, index, batch, metabolites, conditions, members=0, names=(
         elif name == "baseline_hz":
             drawn[name] = source.between(name, BASELINE_BAND_HZ, shape)
         else:
-            plain = clean if name == "noise_sigma" else straight if name in LINES else tidy
+            plain = clean if name in KEPT else straight if name in LINES else tidy
             drawn[name] = _of_recipe(recipe, name, plain, source, shape)
     moving = any(map(recipe.uses, ("drift_hz", "jitter_hz", "jitter_rad")))
     drawn["transient_unit"] = source.normal("transient_unit", (conditions, recipe.transients if moving else 0, 2))
     if recipe.noise == "none":
         drawn["noise_sigma"] = torch.zeros(batch)
+    member = _draw_members(recipe, clean, members, source)
     return Draw(
         concentrations=draw_concentrations(recipe, source, metabolites, names, visible),
-        member=_draw_members(recipe, clean, members, source),
+        member=member,
+        on_member=_draw_on_members(recipe, member, members, source),
         noise_beta=_draw_shapes(recipe, clean, source),
         noise_seed=int(source.generator("noise_seed").initial_seed()),
         **drawn,
@@ -240,6 +246,14 @@ def _draw_members(recipe, clean, members, source):
         return torch.full((source.batch,), -1)
     from_pool = source.uniform("pool_fraction") < recipe.pool_fraction
     return torch.where(from_pool & ~clean, source.below("member", members), -1)
+
+
+def _draw_on_members(recipe, member, members, source):
+    """The same for edit-on: another member in some of the scans from the pool."""
+    if not members or recipe.other_on_fraction == 0:
+        return member
+    other = source.uniform("other_on_fraction") < recipe.other_on_fraction
+    return torch.where(other & (member >= 0), source.below("on_member", members), member)
 
 
 def _draw_shapes(recipe, clean, source):

@@ -40,6 +40,9 @@ POSITIVE += ("lipid_width_hz", "echo_width_s")
 AT_MOST_ONE = ("mm_edited", "lipid_methyl")
 """Shares that are a range."""
 
+FRACTIONS = ("pool_fraction", "clean_fraction", "tidy_fraction", "other_on_fraction", "absent_fraction")
+"""Shares of the scans, or of the metabolites: one number each."""
+
 LISTS = ("own_mm", "noise_betas")
 """Lists that are no range."""
 
@@ -115,9 +118,11 @@ class Recipe:
         noise_sigma: standard deviation of real and imaginary noise.
         pool_fraction: share of scans drawn from a pool of bases instead of the basis set itself.
         clean_fraction: share of scans that have the `published` conditions and the basis set itself instead of these.
-        tidy_fraction: share of the others that have no imperfection but noise and those of the basis; half of them keep
-            widths, shift and phase of these ranges, half have the published ones. Else clean lines would tell that the
-            basis set is the scanner's.
+        tidy_fraction: share of the others that have no imperfection but noise and those of the basis and its editing;
+            half of them keep widths, shift and phase of these ranges, half have the published ones. Else clean lines
+            would tell that the basis set is the scanner's.
+        other_on_fraction: share of the scans from a pool whose edit-on comes from another member than edit-off, of the
+            same overall strength: editing that no simulated scanner has. Else edit-on would always be believed.
         noise: "adc" (Gaussian in the time domain), "gg" (generalised Gaussian in the frequency domain) or "none".
         noise_beta: shape of generalised Gaussian noise: 2 is Gaussian, 1 Laplace.
         noise_betas: shapes to choose from instead, such as draws of a posterior.
@@ -181,6 +186,7 @@ class Recipe:
     pool_fraction: float = 0.0
     clean_fraction: float = 0.0
     tidy_fraction: float = 0.0
+    other_on_fraction: float = 0.0
     noise: str = "adc"
     noise_beta: tuple[float, float] = (1.0, 3.0)
     noise_betas: tuple[float, ...] = ()
@@ -197,7 +203,7 @@ class Recipe:
                 raise ConfigError(
                     f"Recipe {self.name}: {name} must be above 0 (at least {SMALLEST:g}), not {getattr(self, name)}."
                 )
-        for name in ("pool_fraction", "clean_fraction", "tidy_fraction", "absent_fraction"):
+        for name in FRACTIONS:
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"Recipe {self.name}: {name} must be in [0, 1], not {getattr(self, name)}.")
         for name, most in MOST.items():

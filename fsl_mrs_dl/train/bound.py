@@ -29,7 +29,7 @@ def least_squares_errors(stream, config, batches):
     for index in batches:
         parts = stream.parts(index)
         draw = parts.draw
-        basis = stream.members[draw.member] if len(stream.members) > 1 else stream.members
+        basis = stream.bases(draw)
         columns = []
         for k in shown:
             alone = torch.zeros_like(draw.concentrations)
