@@ -50,6 +50,10 @@ def test_refusals_come_before_the_training(tiny_basis, tmp_path, capsys):
         ([*common, *output, "--number", "10"], "raise the number"),
         ([*common, *output, "--time", "soon"], "--time"),
         ([*common, *output, "--time", "30m"], "Leave one of the two out, or give --passes"),
+        ([*common, *output, "--passes", "3"], "Leave --epochs out, or give --passes 0"),
+        ([*common, *output, "--model", "cnn-published"], "Leave --epochs out, or give --passes 0"),
+        ([*common, *output, "--pool_spectrum", "edit_off"], "without --pool FILE"),
+        (["train", "--benchmark", "--pool_spectrum", "difference"], "without --pool FILE"),
         (["train", "--benchmark", "--start", "hybrid_off"], "Leave --start or --benchmark out"),
         (["train", "--benchmark", "--model", "cnn", "--time", "1m", *output], "Leave --model, --time, --output or"),
         ([*common, *output, "--devices", "0"], "devices"),
@@ -117,6 +121,8 @@ def test_a_published_preset_gives_the_plan_and_options_win():
     assert train._plan(short, train._preset(short)).epochs == 4
     again = parser.parse_args(["--time", "3m", "--number", "5000", "--passes", "9"])
     assert train._plan(again, train._preset(again)).number == 5000
+    new = parser.parse_args(["--model", "yae-published", "--passes", "0", "--epochs", "6"])
+    assert train._plan(new, train._preset(new)).parts == 6
 
 
 def test_a_start_takes_small_steps_unless_told_otherwise():

@@ -22,11 +22,11 @@ OPTIONS = {"encoder": [24], "decoder": [16], "quantifier": 16, "dropout": 0.2}
 
 @pytest.fixture
 def command(tiny_basis, tmp_path):
-    """The train command without its output."""
+    """The train command without its epochs and its output."""
     write_basis(tiny_basis, tmp_path / "basis")
     (tmp_path / "tiny.json").write_text(json.dumps(OPTIONS))
     words = ["train", "--basis", tmp_path / "basis", "--config", tmp_path / "tiny.json", "--recipe", "published"]
-    words += ["--number", 512, "--batch", 16, "--epochs", 8, "--held_out", 32, "--device", "cpu"]
+    words += ["--number", 512, "--batch", 16, "--held_out", 32, "--device", "cpu"]
     return [str(word) for word in words]
 
 
@@ -46,9 +46,9 @@ def wait_for_epochs(folder, epochs, process):
     raise AssertionError("no epoch within a minute")
 
 
-@pytest.mark.parametrize("passes", [[], ["--passes", "8", "--number", "64", "--schedule", "plateau"]])
-def test_a_killed_training_resumes_to_the_same_weights(command, tmp_path, passes):
-    command += passes
+@pytest.mark.parametrize("parts", [["--epochs", "8"], ["--passes", "8", "--number", "64", "--schedule", "plateau"]])
+def test_a_killed_training_resumes_to_the_same_weights(command, tmp_path, parts):
+    command += parts
     # Slow down the child, so that it is killed in the midst of its work on any machine.
     slow = (
         "import sys, time\nfrom fsl_mrs_dl.cli.main import main\nfrom fsl_mrs_dl.train import feed\n"
@@ -77,7 +77,7 @@ def test_a_killed_training_resumes_to_the_same_weights(command, tmp_path, passes
 
 
 def test_a_left_training_is_neither_lost_nor_mixed_up(command, tmp_path, capsys):
-    output = ["--output", str(tmp_path / "mine")]
+    output = ["--epochs", "8", "--output", str(tmp_path / "mine")]
     assert main([*command, *output, "--resume"]) == 2
     assert "nothing to resume" in capsys.readouterr().err
     settings = {"plan": {"batch": 16, "seed": 1}, "recipe": {"shift_hz": (0.0, 0.0)}}

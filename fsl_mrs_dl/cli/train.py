@@ -32,7 +32,7 @@ def add_arguments(parser):
     shipped = "default: the shipped one; with --start: of the shipped ones that of the model"
     add("--basis", nargs="+", help=f"a folder with off/ and on/, a folder of .json, or a .BASIS file ({shipped})")
     add("--pool", help="HDF5 file of varied bases made by fsl_mrs_dl simulate --pool")
-    add("--pool_spectrum", choices=("edit_off", "edit_on", "difference"), help="of an edited pool, what --basis is")
+    add("--pool_spectrum", choices=("edit_off", "edit_on", "difference"), help="of an edited --pool, what --basis is")
     add("--recipe", help="what the training scans look like (default: phantom)")
     add("--data", metavar="FILE", help="train on a file of fsl_mrs_dl generate, again and again (default: new scans)")
     add("--config", help="JSON file with options of the network")
@@ -53,7 +53,7 @@ def _plan_arguments(parser):
     add("--passes", type=int, help="see the same --number scans that often, each pass an epoch (0: all are new)")
     add("--time", metavar="T", help="train that long, such as 30m or 2h, instead of on --number scans")
     add("--batch", type=int, help="scans per step (256)")
-    add("--epochs", type=int, help="parts between checkpoints (40; with a short --time fewer)")
+    add("--epochs", type=int, help="parts between checkpoints (40; with a short --time fewer); not beside --passes")
     add("--patience", type=int, help="epochs without improvement before it stops (10)")
     add("--learning_rate", type=float, help=f"highest one (0.0015; with --start at most {START_LEARNING_RATE})")
     add("--optimiser", help="adamw or adam (adamw)")
@@ -87,6 +87,10 @@ def run(args):
     from ..train.loop import Hardware, settings, train
 
     hardware = Hardware(args.device, args.devices, args.nodes, args.strategy)
+    if args.pool_spectrum and not args.pool:
+        raise ConfigError(
+            "--pool_spectrum would not be used without --pool FILE: give that too, or leave --pool_spectrum out."
+        )
     pool = read_pool(args.pool) if args.pool else None
     if pool is not None and args.pool_spectrum:
         pool = pool.single(args.pool_spectrum)
@@ -224,6 +228,11 @@ def _plan(args, preset):
         raise ConfigError(
             "--number would not be used: --time takes as many new scans as it has time for. Leave one of the two out, "
             "or give --passes to see the same --number scans again and again."
+        )
+    if args.epochs is not None and values.get("passes", 0) > 0:
+        raise ConfigError(
+            f"--epochs would not be used: of {values['passes']} passes through the same scans each is an epoch. Leave "
+            "--epochs out, or give --passes 0 to train on new scans."
         )
     if args.start and args.learning_rate is None:
         values["learning_rate"] = min(START_LEARNING_RATE, values.get("learning_rate", START_LEARNING_RATE))
