@@ -41,7 +41,8 @@ class Estimates:
     Attributes:
         estimate, truth: (scan, metabolite) relative to the largest.
         spread: (scan, metabolite) logarithms of the errors that the network expects.
-        unexplained: (scan, condition) of `model.doubt.unexplained`; NaN of a network that reconstructs no spectra.
+        unexplained: (scan, condition) of `model.doubt.unexplained`; NaN of a network that reconstructs no spectra, and
+            where it was not asked for.
     """
 
     estimate: np.ndarray
@@ -51,7 +52,7 @@ class Estimates:
 
 
 @torch.no_grad()
-def simulated_estimates(network, config, stream, batches, refiner=None, title=None):
+def simulated_estimates(network, config, stream, batches, refiner=None, title=None, with_unexplained=True):
     """Estimates of a network on simulated scans.
 
     Args:
@@ -61,6 +62,7 @@ def simulated_estimates(network, config, stream, batches, refiner=None, title=No
         batches: numbers of the stream's batches to take.
         refiner: model.refine.Refiner of the estimates; None for the network's own.
         title: of a progress bar; None for none.
+        with_unexplained: whether what is unexplained is worked out, which takes its time.
 
     Returns:
         Estimates.
@@ -74,7 +76,7 @@ def simulated_estimates(network, config, stream, batches, refiner=None, title=No
         best = output if refiner is None else refiner(network, config, batch.measured, output)
         shares = best.fractions.double(), batch.draw.concentrations.double()
         parts = [*map(to_largest, shares), expected_spread(output)]
-        if reconstructs(output, config):
+        if with_unexplained and reconstructs(output, config):
             parts.append(unexplained(output, channels, noise_level(batch.measured, scale), config))
         else:
             parts.append(torch.full((len(channels), config.conditions), torch.nan))
@@ -91,5 +93,5 @@ def simulated_errors(network, config, stream, batches, refiner=None):
     Returns:
         (metabolite,) float64 tensor.
     """
-    found = simulated_estimates(network, config, stream, batches, refiner)
+    found = simulated_estimates(network, config, stream, batches, refiner, with_unexplained=False)
     return torch.as_tensor(abs(found.estimate - found.truth).mean(0))
