@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fsl_mrs_dl.basis.builders import megapress
-from fsl_mrs_dl.basis.pool import BasisPool, read_pool, sample_pool, simulate_drawn, write_pool
+from fsl_mrs_dl.basis.pool import BasisPool, pool_name, read_pool, sample_pool, simulate_drawn, write_pool
 from fsl_mrs_dl.basis.pool_members import member_sequences, member_systems
 from fsl_mrs_dl.basis.pool_priors import CHOICES, PoolPriors, draw_members
 from fsl_mrs_dl.basis.relaxation import T2_S
@@ -215,6 +215,14 @@ def test_written_pools_read_back_the_same(pool, tmp_path):
     assert all(np.array_equal(again.parameters[name], values) for name, values in pool.parameters.items())
     with pytest.raises(BasisError, match="Cannot write the pool"):
         write_pool(pool, path)
+
+
+def test_pools_are_named_by_folder_and_file(tmp_path, monkeypatch):
+    (tmp_path / "weak").mkdir()
+    monkeypatch.chdir(tmp_path / "weak")
+    for path in ("pool.h5", "../weak/pool.h5", tmp_path / "weak" / "pool.h5", "/weak/pool.h5"):
+        assert pool_name(path) == "weak/pool.h5"
+    assert pool_name("/pool.h5") == "pool.h5"
 
 
 def test_files_that_are_not_pools_are_refused(pool, tmp_path):

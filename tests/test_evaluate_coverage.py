@@ -77,9 +77,9 @@ def test_the_command_calibrates_a_model_and_tests_it(place, tiny_basis, monkeypa
     both = [*words, "--pool", str(place / "pool.h5"), "--test", str(place / "pool.h5"), "--output", str(place / "out")]
     assert main(both) == 0
     found = load_model(place / "model").calibration
-    assert found.scans == 512 and "2 bases of pool.h5" in found.source
+    assert found.scans == 512 and f"2 bases of {place.name}/pool.h5, " in found.source
     assert sorted(path.name for path in (place / "out").iterdir()) == ["coverage.csv", "coverage.md", "reliability.png"]
-    assert "| pool | Cr |" in capsys.readouterr().out
+    assert f"| {place.name}/pool.h5 | Cr |" in capsys.readouterr().out
     shutil.rmtree(place / "out")
     assert main(both) == 2
     assert "--overwrite" in capsys.readouterr().err
@@ -98,15 +98,15 @@ def test_bases_unlike_those_of_the_training_teach_a_doubt(place, tiny_basis, mon
     words = ["calibrate", "--model", str(place / "model"), "--pool", str(place / "pool.h5")]
     words += ["--shifts", str(place / "strange.h5"), "--number", "2000", "--output", str(place / "out")]
     assert main([*words, "--test", str(place / "strange.h5"), str(place / "pool.h5")]) == 0
-    found = load_model(place / "model").calibration
-    assert "doubt from strange" in found.source and max(found.doubt.weights) > 0
+    found, strange = load_model(place / "model").calibration, f"{place.name}/strange.h5"
+    assert found.source.endswith(f"; doubt from {strange}") and max(found.doubt.weights) > 0
     doubted = pandas.read_csv(place / "out" / "coverage.csv")
     assert main([*words[:5], "--number", "2000", *words[-2:], "--overwrite", "--test", str(place / "strange.h5")]) == 0
     plain = pandas.read_csv(place / "out" / "coverage.csv")
     whole = (table[table["by"] == "all"] for table in (plain, doubted))
     plain, doubted = (table.groupby("scans of")["covered_95"].mean() for table in whole)
-    assert doubted["strange"] > plain["strange"] + 0.03
-    assert abs(doubted["pool"] - 0.95) < 0.02
+    assert doubted[strange] > plain[strange] + 0.03
+    assert abs(doubted[f"{place.name}/pool.h5"] - 0.95) < 0.02
 
 
 def test_bases_of_the_training_are_not_called_others(place, tiny_basis, monkeypatch):
@@ -133,9 +133,10 @@ def test_pools_of_one_name_are_told_apart_by_their_folders(place, tiny_basis, mo
     pools = [str(place / name / "pool.h5") for name in ("one", "two")]
     assert main([*words, "--test", *pools, "--output", str(place / "out")]) == 0
     said = capsys.readouterr().out
-    assert "| one/pool | Cr |" in said and "| two/pool | Cr |" in said
+    assert f"2 bases of {place.name}/pool.h5, " in said and str(place) not in said.split(" bases of ")[1]
+    assert "| one/pool.h5 | Cr |" in said and "| two/pool.h5 | Cr |" in said
     assert main([*words, "--overwrite", "--test", pools[0], pools[0], "--output", str(place / "twice")]) == 2
-    assert "names one/pool twice" in capsys.readouterr().err
+    assert "names one/pool.h5 twice" in capsys.readouterr().err
 
 
 def test_foreign_bases_and_recipes_without_a_pool_are_refused(place, tiny_basis, single_basis, monkeypatch, capsys):

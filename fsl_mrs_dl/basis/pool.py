@@ -1,5 +1,6 @@
 """Pools of varied basis sets: many simulated scanners and samples to train on, kept in one HDF5 file."""
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -175,6 +176,11 @@ def write_pool(pool, path):
                 file[f"parameters/{name}"] = values
     except OSError as exc:
         raise BasisError(f"Cannot write the pool {path}: {exc}; choose a new file in a writable folder.") from exc
+
+
+def pool_name(path):
+    """Name of a pool's file in words: its folder's and its own, as files of pools are mostly called the same."""
+    return "/".join(Path(os.path.abspath(path)).parts[1:][-2:])
 
 
 def read_pool(path):

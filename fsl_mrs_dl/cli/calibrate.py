@@ -1,8 +1,5 @@
 """fsl_mrs_dl calibrate: error bars of a model, learnt from simulated scans, and how often they hold on others."""
 
-from pathlib import Path
-
-
 OWN = "basis"
 """Stands for the model's own basis set where a pool's file may be named."""
 
@@ -86,6 +83,7 @@ def _calibrate(args, folder, model, basis, recipe, shifts):
     """The model with a calibration, which is written into its folder."""
     from dataclasses import replace
 
+    from ..basis.pool import pool_name
     from ..errors import OutputError
     from ..model.checkpoint import keep_prior, write_calibration
     from ..train.calibrate import calibrate
@@ -93,7 +91,7 @@ def _calibrate(args, folder, model, basis, recipe, shifts):
     stream = _stream(args, args.pool, basis, recipe, args.seed)
     bases = "the model's basis set"
     if args.pool != OWN:
-        bases = f"{len(stream.members) - 1} bases of {Path(args.pool).name}, {_whose(args.pool, model)}"
+        bases = f"{len(stream.members) - 1} bases of {pool_name(args.pool)}, {_whose(args.pool, model)}"
     source = f"recipe {recipe.name}, seed {args.seed}, {bases}"
     source += f", --refine {args.refine}" if args.refine else ""
     prior = _prior(args, model, basis, recipe, bases)
@@ -137,12 +135,11 @@ def _whose(path, model):
 
 
 def _titles(option, paths):
-    """A title for each pool's file of an option, title -> path: its name, after its folder's where names come again."""
+    """A title for each pool's file of an option, title -> path: its name after its folder's."""
+    from ..basis.pool import pool_name
     from ..errors import ConfigError
 
-    names = [Path(path).stem for path in paths]
-    full = [Path(path).absolute() for path in paths]
-    titles = [f"{path.parent.name}/{name}" if names.count(name) > 1 else name for path, name in zip(full, names)]
+    titles = [path if path == OWN else pool_name(path) for path in paths]
     twice = [title for title in titles if titles.count(title) > 1]
     if twice:
         raise ConfigError(f"{option} names {twice[0]} twice: give every pool once, in a folder of its own name.")

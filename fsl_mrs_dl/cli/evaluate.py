@@ -76,12 +76,10 @@ def _simulated(args):
 
 def _trust(args):
     """Make the thresholds of the models' trust flags, and print how well it tells spoilt scans from good ones."""
-    from pathlib import Path
-
     from tqdm import tqdm
 
     from ..basis.basis_set import read_basis, shipped_basis
-    from ..basis.pool import read_pool
+    from ..basis.pool import pool_name, read_pool
     from ..errors import ConfigError, OutputError
     from ..evaluate.trust_reference import foreign_pool
     from ..evaluate.trust_scans import trust_scans, wider_pool
@@ -105,7 +103,7 @@ def _trust(args):
     for (_, model), basis in zip(models, bases):
         check_basis_fits(model, basis)
         check_kind(basis, edited)
-    source = f"recipes phantom and scanner, {len(pool)} bases of {Path(args.trust).name}, seed {args.seed}"
+    source = f"recipes phantom and scanner, {len(pool)} bases of {pool_name(args.trust)}, seed {args.seed}"
     with tqdm(total=3 + len(models), desc="pools", unit="", disable=None, leave=False) as bar:
         wider, pools = wider_pool(edited, pool), (pool, foreign_pool(pool))
         scans = []
