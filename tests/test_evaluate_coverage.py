@@ -124,6 +124,19 @@ def test_bases_of_the_training_are_not_called_others(place, tiny_basis, monkeypa
     assert "not those of the training" in sources[1]
 
 
+def test_a_pool_of_few_bases_is_warned_of(place, tiny_basis, monkeypatch, capsys):
+    """The bases count, not the scans; the basis set alone is what was asked for."""
+    monkeypatch.setattr("fsl_mrs_dl.fit.quantify.basis_for", lambda model, path=None: tiny_basis)
+    words = ["calibrate", "--model", str(place / "model"), "--number", "256", "--overwrite", "--pool"]
+    assert main([*words, str(place / "pool.h5")]) == 0
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert "warning: 2 bases are few" in warning and "--pool 256" in warning
+    assert main([*words, "basis"]) == 0
+    monkeypatch.setattr("fsl_mrs_dl.cli.calibrate.FEW_BASES", 1)
+    assert main([*words, str(place / "pool.h5")]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_pools_of_one_name_are_told_apart_by_their_folders(place, tiny_basis, monkeypatch, capsys):
     monkeypatch.setattr("fsl_mrs_dl.fit.quantify.basis_for", lambda model, path=None: tiny_basis)
     for name in ("one", "two"):
