@@ -14,10 +14,10 @@ from fsl_mrs_dl.fit.group import write_group
 from fsl_mrs_dl.fit.physics import with_model_errors
 from fsl_mrs_dl.fit.predict import UNBIASED, BatchPredictor, predict
 from fsl_mrs_dl.fit.report import write_report
-from fsl_mrs_dl.fit.result import UNCERTAINTY_HEADINGS, make_result
+from fsl_mrs_dl.fit.result import UNCERTAINTY_HEADINGS, ModelRecord, make_result
 from fsl_mrs_dl.fit.scan import Scan
 from fsl_mrs_dl.fit.trust import Trust
-from fsl_mrs_dl.model.calibration import CELLS, CLASSES, Calibration, Intervals
+from fsl_mrs_dl.model.calibration import CELLS, CLASSES, SOURCE_SHOWN, Calibration, Intervals
 from fsl_mrs_dl.model.checkpoint import save_model
 from fsl_mrs_dl.model.unshrink import GRID, SURE, Correction
 
@@ -105,6 +105,19 @@ def test_the_report_shows_intervals_or_says_that_there_are_none(plain, tmp_path)
     for text in ("68 % interval", "95 % interval", "0.220 – 0.280", "0.190 – 0.310", "conformal"):
         assert text in page and text not in bare
     assert "no calibration" in bare and "no calibration" not in page
+
+
+def test_the_report_says_where_error_bars_come_from_as_text_and_in_short(tiny_model, plain, tmp_path):
+    assert ModelRecord.of(dataclasses.replace(tiny_model, calibration=None)).error_bars == ""
+    pages = []
+    for source in ("512 bases of weak/pool.h5", "<script>alert(1)</script> & more", "base" * 10_000):
+        found = dataclasses.replace(tiny_model, calibration=dataclasses.replace(calibration(), source=source))
+        result = dataclasses.replace(with_errors(plain), model=ModelRecord.of(found))
+        write_report(tmp_path / "report.html", result)
+        pages.append((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert "made on 10 simulated scans (512 bases of weak/pool.h5)." in pages[0]
+    assert "<script" not in pages[1] and "(&lt;script&gt;alert(1)&lt;/script&gt; &amp; more)." in pages[1]
+    assert "base" * (SOURCE_SHOWN // 4) + "…)." in pages[2] and "base" * (SOURCE_SHOWN // 4 + 1) not in pages[2]
 
 
 def test_the_group_table_has_the_same_columns_with_and_without(plain, tmp_path):

@@ -118,7 +118,7 @@ def _calibrate(args, folder, model, basis, recipe, shifts):
         write_calibration(folder, calibration)
     except OSError as exc:
         raise OutputError(f"{folder}: the calibration cannot be written ({exc}); copy the model elsewhere.") from exc
-    print(f"{folder}: calibrated on {calibration.scans} scans ({source}).")
+    print(f"{folder}: calibrated on {calibration.origin}.")
     if calibration.correction is None:
         print("  These are too few scans to learn the correction of --unbiased from.")
     return replace(model, calibration=calibration)

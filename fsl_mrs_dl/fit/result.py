@@ -40,6 +40,7 @@ class ModelRecord:
         card: the model card, a dictionary.
         refine: steps in which its estimates were refined, 0 for none.
         unbiased: whether they were corrected for shrinkage.
+        error_bars: where their error bars come from, in words; empty where there are none.
     """
 
     name: str
@@ -47,12 +48,14 @@ class ModelRecord:
     card: dict = field(default_factory=dict)
     refine: int = 0
     unbiased: bool = False
+    error_bars: str = ""
 
     @classmethod
     def of(cls, trained):
         """Record of a TrainedModel."""
         steps = 0 if trained.refiner is None else trained.refiner.steps
-        return cls(trained.name, trained.weights_sha256, dict(trained.card), steps, trained.unbiased)
+        origin = "" if trained.calibration is None else trained.calibration.origin
+        return cls(trained.name, trained.weights_sha256, dict(trained.card), steps, trained.unbiased, origin)
 
     @property
     def settings(self):

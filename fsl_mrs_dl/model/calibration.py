@@ -35,6 +35,9 @@ CLASSES = 3
 
 MAX_FACTOR = 1e6
 
+SOURCE_SHOWN = 500
+"""Characters of a calibration's source that are shown; a file may hold any number."""
+
 
 @dataclass(frozen=True, eq=False)
 class Uncertainty:
@@ -186,6 +189,12 @@ class Calibration:
             raise ConfigError(f"scans must be 1 or more, not {self.scans}.")
         if self.steps < 0:
             raise ConfigError(f"steps must be 0 or more, not {self.steps}.")
+
+    @property
+    def origin(self):
+        """Where the error bars come from, in a phrase."""
+        cut = "…" if len(self.source) > SOURCE_SHOWN else ""
+        return f"{self.scans} simulated scans ({self.source[:SOURCE_SHOWN]}{cut})"
 
     def judge(self, concentrations, spread, unexplained=None, unbiased=False):
         """Estimates and their Uncertainty.
