@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 
 from fsl_mrs_dl import axes
 from fsl_mrs_dl.basis.basis_set import read_basis, shipped_basis
@@ -49,6 +50,23 @@ def test_kinds_are_what_they_say(scans):
     # Editing takes the singlet of NAA away: where it is larger in the second spectrum, they are swapped.
     naa = np.abs(axes.fid_to_spectrum(swapped.astype(complex)))[..., (ppm > 1.9) & (ppm < 2.1)].max(-1)
     assert (naa[:, 1] > naa[:, 0]).mean() >= 0.5
+
+
+def test_lines_are_wide_in_every_scan_of_wide_lines_and_edit_on_belongs_to_edit_off(wider, monkeypatch):
+    made = []
+
+    class Kept(module.Stream):
+        def __getitem__(self, index):
+            made.append(super().__getitem__(index).draw)
+            return super().__getitem__(index)
+
+    monkeypatch.setattr(module, "Stream", Kept)
+    basis = read_basis(shipped_basis())
+    pool = sample_pool(PoolPriors(b0_t=2.8935486, positions=1), basis.names, 3, 1)
+    module.trust_scans(basis, pool, wider, 16, 3)
+    wide = [draw.lorentz_hz for draw in made if (draw.lorentz_hz == 20).any()]
+    assert len(wide) == 2 and (torch.cat(wide) == 20).all()
+    assert all(torch.equal(draw.on_member, draw.member) for draw in made)
 
 
 def test_more_of_a_metabolite_outside_the_model_shows_more_of_it(wider):
