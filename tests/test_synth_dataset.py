@@ -88,7 +88,7 @@ def test_lines_narrower_than_the_basis_are_refused(tiny_basis):
     wide = replace(tiny_basis, linewidth_hz=3.0)
     with pytest.raises(ConfigError, match="narrower"):
         Stream(wide, PUBLISHED)
-    Stream(wide, replace(PHANTOM, lorentz_hz=(3.0, 9.0), clean_fraction=0.0))
+    Stream(wide, replace(PHANTOM, lorentz_hz=(3.0, 9.0), clean_fraction=0.0, tidy_fraction=0.0))
     with pytest.raises(ConfigError, match="narrower"):
         Stream(wide, replace(PHANTOM, lorentz_hz=(3.0, 9.0)))
 

@@ -26,7 +26,7 @@ def test_same_seed_and_index_give_the_same_parameters():
 
 
 def test_parameters_fill_their_ranges():
-    recipe = dataclasses.replace(PHANTOM, clean_fraction=0.0)
+    recipe = dataclasses.replace(PHANTOM, clean_fraction=0.0, tidy_fraction=0.0)
     drawn = draw(recipe, 1, 0, batch=4096, metabolites=3, conditions=2, members=5)
     for name in ("lorentz_hz", "shift_hz", "phase_rad", "water", "baseline", "metabolite_shift_hz", "noise_sigma"):
         low, high = getattr(recipe, name)
@@ -43,7 +43,7 @@ def test_concentrations_are_a_sobol_sequence_through_the_batches():
 
 
 def test_pool_and_clean_fractions():
-    recipe = dataclasses.replace(PHANTOM, pool_fraction=0.5, clean_fraction=0.25)
+    recipe = dataclasses.replace(PHANTOM, pool_fraction=0.5, clean_fraction=0.25, tidy_fraction=0.0)
     drawn = draw(recipe, 1, 0, batch=8192, metabolites=3, conditions=2, members=5)
     clean = (drawn.lorentz_hz == 2) & (drawn.gauss_hz == 0) & (drawn.phase_rad == 0) & (drawn.water == 0).all(1)
     assert clean.float().mean() == pytest.approx(0.25, abs=0.02)
@@ -153,10 +153,11 @@ def test_every_shipped_file_is_a_recipe_of_its_name():
         assert recipe.purpose and recipe.not_for
     # What a left-out field has, and scans of a clean_fraction.
     assert dataclasses.replace(Recipe("published"), purpose=PUBLISHED.purpose, not_for=PUBLISHED.not_for) == PUBLISHED
+    published = dataclasses.replace(PHANTOM, tidy_fraction=0.0, other_on_fraction=0.0)
     for bases, fraction in (("single", 0.0), ("multi", 1.0)):
         for noise in ("adc", "gg"):
             name = f"{bases}-{noise}"
-            assert RECIPES[name] == dataclasses.replace(PHANTOM, name=name, pool_fraction=fraction, noise=noise)
+            assert RECIPES[name] == dataclasses.replace(published, name=name, pool_fraction=fraction, noise=noise)
     assert RECIPES["clean"].noise == "none" and RECIPES["linewidth"].lorentz_hz[1] > PUBLISHED.lorentz_hz[1]
 
 
