@@ -12,7 +12,15 @@ from fsl_mrs_dl.model import networks
 from fsl_mrs_dl.model.cnn import Cnn, CnnConfig
 from fsl_mrs_dl.model.fcnn import Crelu, Fcnn, FcnnConfig
 from fsl_mrs_dl.model.layers import Choice, Span, halved
-from fsl_mrs_dl.model.output import LOSSES, LineScale, Output, Quantifier, quantification_loss, to_largest
+from fsl_mrs_dl.model.output import (
+    LOSSES,
+    SPREAD_RANGE,
+    LineScale,
+    Output,
+    Quantifier,
+    quantification_loss,
+    to_largest,
+)
 from fsl_mrs_dl.model.presets import PRESETS, Preset, preset_named
 from fsl_mrs_dl.model.yae import Yae, YaeConfig
 from fsl_mrs_dl.train.loop import train
@@ -234,3 +242,19 @@ def test_a_new_network_trains_by_one_line(monkeypatch, tiny_basis):
     model = train("toy", tiny_basis, PUBLISHED, plan, ToyConfig(32), progress=False)
     errors = model.card["errors"]["published conditions"]
     assert max(errors.values()) < 0.1
+
+
+def test_an_expected_error_beyond_its_range_can_come_back():
+    features = torch.ones(1, 6)
+    quantifier = Quantifier(6, 8, 2)
+    last = quantifier.spread[-1]
+    for start, expected in ((5.0, SPREAD_RANGE[1]), (-12.0, SPREAD_RANGE[0])):
+        nn.init.constant_(last.bias, start)
+        nn.init.zeros_(last.weight)
+        spread = quantifier(features)[2]
+        assert (spread == expected).all()
+        # Errors of which the first lies within the range and the second beyond it.
+        error = torch.tensor([0.1, 1e3 if start > 0 else 1e-6])
+        last.bias.grad = None
+        (error * torch.exp(-spread) + spread).sum().backward()
+        assert last.bias.grad[0] * start > 0 and last.bias.grad[1] == 0

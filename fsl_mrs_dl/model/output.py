@@ -86,6 +86,24 @@ class Output:
     features: torch.Tensor | None = None
 
 
+class Bounded(torch.autograd.Function):
+    """Values cut to a range, whose gradient still brings back in what is outside; `clamp` would keep it there."""
+
+    @staticmethod
+    def forward(ctx, values, low, high):
+        """Values cut to `low` and `high`."""
+        ctx.save_for_backward(values)
+        ctx.ends = low, high
+        return values.clamp(low, high)
+
+    @staticmethod
+    def backward(ctx, slope):
+        """The gradient, 0 where a step against it would go further out."""
+        (values,), (low, high) = ctx.saved_tensors, ctx.ends
+        outwards = ((values < low) & (slope > 0)) | ((values > high) & (slope < 0))
+        return slope.masked_fill(outwards, 0.0), None, None
+
+
 class Quantifier(nn.Module):
     """Last layers of every network: features to concentrations and line parameters.
 
@@ -123,7 +141,7 @@ class Quantifier(nn.Module):
         if self.line is not None:
             line = self.line(features.detach())
         # Expecting errors well must not cost making small ones.
-        spread = self.spread(features.detach()).float().clamp(*SPREAD_RANGE)
+        spread = Bounded.apply(self.spread(features.detach()).float(), *SPREAD_RANGE)
         return fractions.sigmoid() if self.output == "sigmoid" else fractions.softmax(-1), line, spread
 
 
