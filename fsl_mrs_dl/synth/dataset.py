@@ -170,8 +170,10 @@ class Stream:
             return self.members
         bases = self.members[parameters.member]
         if self.recipe.other_on_fraction and bases.shape[1] == 2:
-            gain = self.sizes[parameters.member] / self.sizes[parameters.on_member]
-            bases[:, 1] = gain[:, None, None] * self.members[parameters.on_member, 1]
+            which = parameters.on_member
+            gain = self.sizes[parameters.member][:, None] / self.sizes[which]
+            place = torch.arange(which.shape[1], device=which.device)
+            bases[:, 1] = gain[..., None] * self.members[which, 1, place]
         return bases
 
     def _make(self, parameters, beta):

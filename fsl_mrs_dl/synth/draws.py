@@ -14,7 +14,8 @@ class Draw:
     """Parameters of a batch of scans: what `Recipe` names, each a tensor with the batch first.
 
     Shapes: see `AXES`; those not named there are (batch,). `concentrations` are (batch, metabolite); `member` is
-    -1 for the basis set itself, else the index in the pool, and `on_member` that of edit-on; `noise_seed` seeds the batch's noise; `noise_beta` is
+    -1 for the basis set itself, else the index in the pool, and `on_member` (batch,
+    metabolite) that of edit-on; `noise_seed` seeds the batch's noise; `noise_beta` is
     its shape, 2 where it is Gaussian; `transient_unit` (batch, condition, transient, 2) are standard normal
     numbers, from which the jitter of frequency and phase of each transient is made. Components that a recipe does
     not use have no entries: that axis has length 0.
@@ -184,7 +185,7 @@ def draw(recipe, seed, index, batch, metabolites, conditions, members=0, names=(
     return Draw(
         concentrations=draw_concentrations(recipe, source, metabolites, names, visible),
         member=member,
-        on_member=_draw_on_members(recipe, member, members, source),
+        on_member=_draw_on_members(recipe, member, members, metabolites, source),
         noise_beta=_draw_shapes(recipe, clean, source),
         noise_seed=int(source.generator("noise_seed").initial_seed()),
         **drawn,
@@ -218,9 +219,9 @@ class Source:
         """(batch, *shape) standard normal numbers."""
         return torch.randn(self.batch, *shape, generator=self.generator(name))
 
-    def below(self, name, count):
-        """(batch,) whole numbers from 0 to count - 1."""
-        return torch.randint(count, (self.batch,), generator=self.generator(name))
+    def below(self, name, count, shape=()):
+        """(batch, *shape) whole numbers from 0 to count - 1."""
+        return torch.randint(count, (self.batch, *shape), generator=self.generator(name))
 
     def between(self, name, pair, shape=()):
         """(batch, *shape) numbers in a range; a range of no width takes no random numbers."""
@@ -248,12 +249,13 @@ def _draw_members(recipe, clean, members, source):
     return torch.where(from_pool & ~clean, source.below("member", members), -1)
 
 
-def _draw_on_members(recipe, member, members, source):
-    """The same for edit-on: another member in some of the scans from the pool."""
+def _draw_on_members(recipe, member, members, metabolites, source):
+    """The same for edit-on and each metabolite, (batch, metabolite): others in some of the scans from the pool."""
+    same = member[:, None].expand(-1, metabolites)
     if not members or recipe.other_on_fraction == 0:
-        return member
+        return same
     other = source.uniform("other_on_fraction") < recipe.other_on_fraction
-    return torch.where(other & (member >= 0), source.below("on_member", members), member)
+    return torch.where((other & (member >= 0))[:, None], source.below("on_member", members, (metabolites,)), same)
 
 
 def _draw_shapes(recipe, clean, source):
