@@ -32,6 +32,23 @@ def seeded():
     np.random.seed(0)
 
 
+@dataclasses.dataclass
+class Pool:
+    """What the stream needs of a pool of bases."""
+
+    fids: np.ndarray
+    names: tuple
+    conditions: tuple
+    dwell_s: float = 5e-4
+    centre_hz: float = 123.2e6
+    linewidth_hz: float = 1.0
+
+
+def pool_of(basis, gains):
+    """A pool whose members are the basis set times a gain."""
+    return Pool(np.stack([basis.fids * gain for gain in gains]), basis.names, basis.conditions)
+
+
 def make_basis(points=2048, dwell_s=5e-4, conditions=("edit_off", "edit_on")):
     """The made-up basis set on any grid; lines of 1 Hz."""
     t = axes.time_axis(points, dwell_s)

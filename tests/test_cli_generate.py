@@ -145,6 +145,7 @@ def test_refusals(folder, capsys):
         (("--output", folder / "a.h5", "--device", "cpu"), "--benchmark"),
         (("--output", folder / "a.png", "--imperfections", "--noise", "gg"), "leave out --pool"),
         (("--output", folder / "a.h5", "--seed", -1), "--seed"),
+        (("--output", folder / "a.h5", "--pool_spectrum", "edit_off"), "without --pool"),
     ]
     for options, word in cases:
         assert generate(folder, *options) == 2, options

@@ -57,8 +57,9 @@ def test_lines_are_wide_in_every_scan_of_wide_lines_and_edit_on_belongs_to_edit_
 
     class Kept(module.Stream):
         def __getitem__(self, index):
-            made.append(super().__getitem__(index).draw)
-            return super().__getitem__(index)
+            batch = super().__getitem__(index)
+            made.append(batch.draw)
+            return batch
 
     monkeypatch.setattr(module, "Stream", Kept)
     basis = read_basis(shipped_basis())

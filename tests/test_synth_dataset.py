@@ -1,6 +1,6 @@
 """The stream: reproducible by number, measured = clean + nuisance + noise, pools checked."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,24 +10,7 @@ from fsl_mrs_dl.errors import BasisError, ConfigError
 from fsl_mrs_dl.synth.dataset import Stream
 from fsl_mrs_dl.synth.priors import PUBLISHED, RECIPES
 
-from .conftest import PHANTOM
-
-
-@dataclass
-class Pool:
-    """What the stream needs of a pool of bases."""
-
-    fids: np.ndarray
-    names: tuple
-    conditions: tuple
-    dwell_s: float = 5e-4
-    centre_hz: float = 123.2e6
-    linewidth_hz: float = 1.0
-
-
-def pool_of(basis, gains):
-    """A pool whose members are the basis set times a gain."""
-    return Pool(np.stack([basis.fids * gain for gain in gains]), basis.names, basis.conditions)
+from .conftest import PHANTOM, pool_of
 
 
 def test_any_batch_can_be_made_again(tiny_basis):
@@ -72,6 +55,9 @@ def test_edit_on_of_other_members_has_the_strength_of_the_scan(tiny_basis):
     expected = np.einsum("bck,ckn->bcn", weights.numpy(), tiny_basis.fids)
     np.testing.assert_allclose(batch.measured.numpy(), expected, atol=1e-2)
     assert len(torch.unique(batch.draw.on_member, dim=0)) > 9
+    stream = Stream(tiny_basis, recipe, pool=pool, batch=256)
+    whole, parts = stream.bases(batch.draw), [stream.bases(one) for one in batch.draw.split(1)]
+    assert torch.equal(whole, torch.cat(parts))
 
 
 def test_a_foreign_pool_is_refused(tiny_basis):

@@ -161,6 +161,16 @@ def test_another_recipe_seed_basis_or_size_is_refused(tiny_basis, tmp_path):
     assert path.read_bytes()[96:] == before[96:]
 
 
+def test_a_file_of_an_earlier_version_is_not_continued(tiny_basis, tmp_path):
+    path = tmp_path / "set.h5"
+    write(tiny_basis, path)
+    with h5py.File(path, "r+") as file:
+        del file["parameters/on_member"]
+        file["finished"][0] = 2
+    with pytest.raises(ConfigError, match="another version, without on_member"):
+        write(tiny_basis, path)
+
+
 def test_files_of_something_else(tiny_basis, tmp_path):
     (tmp_path / "text.h5").write_text("no HDF5")
     with h5py.File(tmp_path / "other.h5", "w") as file:

@@ -10,7 +10,7 @@ PRIOR_SCANS = 1000
 
 FEW_BASES = 64
 """With so many bases or fewer intervals hold less well on others: with 64 they were up to 4.2 points off in a tenth of
-the range, with 256 up to 1.9 (docs/error-bars.md)."""
+the range, with 256 up to 1.9, by an earlier method (docs/error-bars.md)."""
 
 
 def add_arguments(parser):

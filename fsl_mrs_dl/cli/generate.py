@@ -47,6 +47,10 @@ def run(args):
     if args.imperfections:
         return _imperfections(basis, args)
     basis = as_narrow(basis, recipe)
+    if args.pool_spectrum and not args.pool:
+        raise ConfigError(
+            "--pool_spectrum would not be used without --pool FILE: give that too, or leave --pool_spectrum out."
+        )
     pool = read_pool(args.pool) if args.pool else None
     if pool is not None and args.pool_spectrum:
         pool = pool.single(args.pool_spectrum)

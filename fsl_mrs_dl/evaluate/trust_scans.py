@@ -37,7 +37,7 @@ GOOD_EACH = 8
 
 RECIPES_OF_CLEAN = ("phantom", "scanner")
 
-ALL_AS_DRAWN = {"clean_fraction": 0.0, "other_on_fraction": 0.0}
+LEFT_OUT = {"clean_fraction": 0.0, "other_on_fraction": 0.0}
 """What good scans leave out of the recipes: published conditions, and edit-on that does not belong to edit-off."""
 
 
@@ -143,7 +143,7 @@ def good_scans(basis, pool, number, seed, **changes):
     kept = []
     for index, name in enumerate(RECIPES_OF_CLEAN):
         fraction = 0.0 if pool is None else 1.0
-        recipe = dataclasses.replace(RECIPES[name], pool_fraction=fraction, **ALL_AS_DRAWN | changes)
+        recipe = dataclasses.replace(RECIPES[name], pool_fraction=fraction, **LEFT_OUT | changes)
         half = number // 2 if index else number - number // 2
         kept.append(Stream(basis, recipe, seed, pool, half)[index].measured.numpy())
     return np.concatenate(kept)
@@ -243,7 +243,7 @@ def foreign_scans(basis, made, foreign, number, seed, shares=FOREIGN_SHARES):
         for half, recipe_name in enumerate(RECIPES_OF_CLEAN):
             place = 2 * index + half
             wanted = number // (2 * len(foreign)) + (place < number % (2 * len(foreign)))
-            recipe = dataclasses.replace(RECIPES[recipe_name], pool_fraction=1.0, **ALL_AS_DRAWN)
+            recipe = dataclasses.replace(RECIPES[recipe_name], pool_fraction=1.0, **LEFT_OUT)
             batch = Stream(wider.member(0), recipe, seed, wider, max(8 * wanted, 32))[place]
             share = batch.draw.concentrations[:, -1] / batch.draw.concentrations[:, :-1].amax(1)
             enough = torch.nonzero((share > shares[0]) & (share <= shares[1]))[:, 0][:wanted]

@@ -87,7 +87,7 @@ class Output:
 
 
 class Bounded(torch.autograd.Function):
-    """Values cut to a range, whose gradient still brings back in what is outside; `clamp` would keep it there."""
+    """Values (...) cut to a range, whose gradient still brings back in what is outside; `clamp` would keep it there."""
 
     @staticmethod
     def forward(ctx, values, low, high):

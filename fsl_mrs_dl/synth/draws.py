@@ -13,12 +13,12 @@ from .priors import COUNT_OF, PUBLISHED
 class Draw:
     """Parameters of a batch of scans: what `Recipe` names, each a tensor with the batch first.
 
-    Shapes: see `AXES`; those not named there are (batch,). `concentrations` are (batch, metabolite); `member` is
-    -1 for the basis set itself, else the index in the pool, and `on_member` (batch,
-    metabolite) that of edit-on; `noise_seed` seeds the batch's noise; `noise_beta` is
-    its shape, 2 where it is Gaussian; `transient_unit` (batch, condition, transient, 2) are standard normal
-    numbers, from which the jitter of frequency and phase of each transient is made. Components that a recipe does
-    not use have no entries: that axis has length 0.
+    Shapes: see `AXES`; those not named there are (batch,). `concentrations` are (batch, metabolite); `member` is -1
+    for the basis set itself, else the index in the pool; `on_member` (batch, metabolite) is the same for edit-on, and
+    means nothing where there is one condition; `noise_seed` seeds the batch's noise; `noise_beta` is its shape, 2 where
+    it is Gaussian; `transient_unit` (batch, condition, transient, 2) are standard normal numbers, from which the jitter
+    of frequency and phase of each transient is made. Components that a recipe does not use have no entries: that axis
+    has length 0.
     """
 
     concentrations: torch.Tensor

@@ -75,6 +75,8 @@ def _said(drawn):
     """The parameters that a look at the picture wants, in words."""
     member = int(drawn["member"])
     basis = "" if member < 0 else f", basis {member} of the pool"
+    if (drawn["on_member"] != member).any():
+        basis += ", edit-on of others"
     return (
         f": {float(drawn['lorentz_hz']):.1f} Hz Lorentz, {float(drawn['gauss_hz']):.1f} Hz Gauss, "
         f"noise {float(drawn['noise_sigma']):.3f}{basis}"

@@ -121,9 +121,9 @@ class Recipe:
         tidy_fraction: share of the others that have no imperfection but noise and those of the basis and its editing;
             half of them keep widths, shift and phase of these ranges, half have the published ones. Else clean lines
             would tell that the basis set is the scanner's.
-        other_on_fraction: share of the scans from a pool whose edit-on comes, for each metabolite, from another member
-            than edit-off, of the same overall strength: editing that no simulated scanner has. Else edit-on would
-            always be believed.
+        other_on_fraction: share of the scans from a pool whose edit-on is, for each metabolite, that of a member drawn
+            for it, scaled to the overall strength of the scan's own: editing that no simulated scanner has. Else
+            edit-on would always be believed.
         noise: "adc" (Gaussian in the time domain), "gg" (generalised Gaussian in the frequency domain) or "none".
         noise_beta: shape of generalised Gaussian noise: 2 is Gaussian, 1 Laplace.
         noise_betas: shapes to choose from instead, such as draws of a posterior.

@@ -128,6 +128,7 @@ def write_scans(stream, contents, path, progress=None):
         with file:
             found, finished = _contents_of(file, path)
             _check_same(path, found, contents)
+            _check_parameters(file, path)
             for index in range(finished, contents.batches):
                 if progress is not None:
                     progress(index * contents.batch)
@@ -254,6 +255,13 @@ def _check_same(path, found, wanted):
         )
 
 
+def _check_parameters(file, path):
+    """Refuse a file of a version with other parameters."""
+    missing = [field.name for field in dataclasses.fields(Draw) if f"parameters/{field.name}" not in file]
+    if missing:
+        raise ConfigError(f"{path} is of another version, without {missing[0]}; make it again with this one.")
+
+
 def _first_difference(old, new):
     """The first field in which two recipes differ, as two texts."""
     differing = next(f.name for f in dataclasses.fields(Recipe) if getattr(old, f.name) != getattr(new, f.name))
@@ -292,9 +300,7 @@ class StoredScans:
             raise ConfigError(
                 f"{path} cannot be read as training scans ({_reason(exc)}); make it again with fsl_mrs_dl generate."
             ) from exc
-        missing = [field.name for field in dataclasses.fields(Draw) if f"parameters/{field.name}" not in self.file]
-        if missing:
-            raise ConfigError(f"{path} is of another version, without {missing[0]}; make it again with this one.")
+        _check_parameters(self.file, path)
         contents = self.contents
         self.scans = min(finished * contents.batch, contents.number)
         self.length = self.scans // contents.batch
