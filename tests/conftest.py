@@ -91,7 +91,7 @@ def tiny_model(tiny_basis):
     plan = TrainConfig(number=40_000, batch=128, epochs=3, learning_rate=2e-3, held_out=1000)
     options = YaeConfig(encoder=(128, 64), decoder=(64,), quantifier=64)
     # Less water and no lines at the basis set's own width: a few seconds teach it enough for known answers.
-    recipe = dataclasses.replace(PHANTOM, water=(0.0, 0.5), lorentz_hz=(1.5, 9.0))
+    recipe = dataclasses.replace(PHANTOM, water=(0.0, 0.5), lorentz_hz=(1.5, 9.0), tidy_fraction=0.0)
     return train("yae", tiny_basis, recipe, plan, options, hardware=Hardware("cpu"), progress=False)
 
 
