@@ -120,7 +120,10 @@ def run(args):
 
     def begin(work, resume):
         """Train in a WorkFolder."""
-        return train(*what, work, hardware, scans=scans, resume=resume, start=start)
+        model = train(*what, work, hardware, scans=scans, resume=resume, start=start)
+        if pool is None and scans is None and recipe.pool_fraction > 0:
+            _note(f"without --pool it learnt one scanner alone; recipe {recipe.name} is meant for a pool.")
+        return model
 
     return _train(args, pool, settings(*what, scans, hardware, start), begin)
 
