@@ -89,6 +89,8 @@ def test_edit_on_of_another_member():
     before = draw(alike, 1, 0, batch=8192, metabolites=3, conditions=2, members=50)
     assert (before.on_member == before.member[:, None]).all() and torch.equal(before.member, drawn.member)
     assert (draw(recipe, 1, 0, members=0, **SIZES).on_member == -1).all()
+    single = draw(recipe, 1, 0, batch=512, metabolites=3, conditions=1, members=50)
+    assert (single.on_member == single.member[:, None]).all()
 
 
 def test_a_recipe_refuses_what_cannot_be(tmp_path):

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 
 from ..axes import GYROMAGNETIC_HZ_PER_T
-from ..errors import BasisError
+from ..errors import BasisError, ConfigError
 from .basis_set import EDITED, SINGLE, BasisSet
 from .builders import singlet
 from .pool_members import member_sequences, member_systems
@@ -214,3 +214,20 @@ def read_pool(path):
         raise BasisError(f"{path}: {exc}") from exc
     except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as exc:
         raise BasisError(f"The pool {path} is damaged ({exc}); sample it again.") from exc
+
+
+def pool_of_options(path, spectrum):
+    """The pool of --pool and --pool_spectrum, None where neither is given.
+
+    Raises:
+        ConfigError: a spectrum is given, but no pool.
+        BasisError: as of `read_pool` and `BasisPool.single`.
+    """
+    if path:
+        pool = read_pool(path)
+        return pool.single(spectrum) if spectrum else pool
+    if spectrum:
+        raise ConfigError(
+            "--pool_spectrum would not be used without --pool FILE: give that too, or leave --pool_spectrum out."
+        )
+    return None

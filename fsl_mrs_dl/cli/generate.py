@@ -29,7 +29,7 @@ def add_arguments(parser):
 def run(args):
     """Make the stream and send it where it was asked for."""
     from ..basis.basis_set import check_basis, read_basis, shipped_basis
-    from ..basis.pool import read_pool
+    from ..basis.pool import pool_of_options
     from ..errors import ConfigError
     from ..synth.dataset import Stream, as_narrow
 
@@ -47,13 +47,7 @@ def run(args):
     if args.imperfections:
         return _imperfections(basis, args)
     basis = as_narrow(basis, recipe)
-    if args.pool_spectrum and not args.pool:
-        raise ConfigError(
-            "--pool_spectrum would not be used without --pool FILE: give that too, or leave --pool_spectrum out."
-        )
-    pool = read_pool(args.pool) if args.pool else None
-    if pool is not None and args.pool_spectrum:
-        pool = pool.single(args.pool_spectrum)
+    pool = pool_of_options(args.pool, args.pool_spectrum)
     stream = Stream(basis, recipe, args.seed, pool, args.batch, device)
     if pool is None and recipe.pool_fraction > 0:
         _note(f"without --pool every scan has the one basis set; recipe {recipe.name} is meant for a pool.")

@@ -78,7 +78,7 @@ def _place_arguments(parser):
 def run(args):
     """Train and write the model folder."""
     from ..basis.basis_set import check_basis, read_basis, shipped_basis
-    from ..basis.pool import read_pool
+    from ..basis.pool import pool_of_options
     from ..errors import ConfigError
     from ..fit.quantify import basis_for
     from ..model.checkpoint import load_model
@@ -87,13 +87,7 @@ def run(args):
     from ..train.loop import Hardware, settings, train
 
     hardware = Hardware(args.device, args.devices, args.nodes, args.strategy)
-    if args.pool_spectrum and not args.pool:
-        raise ConfigError(
-            "--pool_spectrum would not be used without --pool FILE: give that too, or leave --pool_spectrum out."
-        )
-    pool = read_pool(args.pool) if args.pool else None
-    if pool is not None and args.pool_spectrum:
-        pool = pool.single(args.pool_spectrum)
+    pool = pool_of_options(args.pool, args.pool_spectrum)
     if args.finetune and (args.data or args.config or args.start or args.benchmark):
         raise ConfigError("--finetune takes a model as it is; leave --data, --config, --start and --benchmark out.")
     if args.benchmark:

@@ -14,11 +14,10 @@ class Draw:
     """Parameters of a batch of scans: what `Recipe` names, each a tensor with the batch first.
 
     Shapes: see `AXES`; those not named there are (batch,). `concentrations` are (batch, metabolite); `member` is -1
-    for the basis set itself, else the index in the pool; `on_member` (batch, metabolite) is the same for edit-on, and
-    means nothing where there is one condition; `noise_seed` seeds the batch's noise; `noise_beta` is its shape, 2 where
-    it is Gaussian; `transient_unit` (batch, condition, transient, 2) are standard normal numbers, from which the jitter
-    of frequency and phase of each transient is made. Components that a recipe does not use have no entries: that axis
-    has length 0.
+    for the basis set itself, else the index in the pool; `on_member` (batch, metabolite) is the same for edit-on, where
+    there is one; `noise_seed` seeds the batch's noise; `noise_beta` is its shape, 2 where it is Gaussian;
+    `transient_unit` (batch, condition, transient, 2) are standard normal numbers, from which the jitter of frequency
+    and phase of each transient is made. Components that a recipe does not use have no entries: that axis has length 0.
     """
 
     concentrations: torch.Tensor
@@ -185,7 +184,7 @@ def draw(recipe, seed, index, batch, metabolites, conditions, members=0, names=(
     return Draw(
         concentrations=draw_concentrations(recipe, source, metabolites, names, visible),
         member=member,
-        on_member=_draw_on_members(recipe, member, members, metabolites, source),
+        on_member=_draw_on_members(recipe, member, members if conditions == 2 else 0, metabolites, source),
         noise_beta=_draw_shapes(recipe, clean, source),
         noise_seed=int(source.generator("noise_seed").initial_seed()),
         **drawn,
