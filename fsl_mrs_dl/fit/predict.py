@@ -115,9 +115,9 @@ NARROW_HZ = 2.5
 """Estimated broadening (Lorentzian and Gaussian, Hz) below which a scan is broadened.
 
 Lines may be narrower than any in training there; and those of 2 Hz may be taken for the published conditions, of
-which a network is surer than it should be of any scan. Of clean lines of 1 to 2 Hz on the basis set itself, intervals
-of 95 % hold 80 % without and 100 % with broadening, on other bases 89 and 98 %. Errors are the same on average over all
-kinds of scans, but larger (0.009 instead of 0.005) on the basis set itself.
+which a network is surer than it should be of any scan. Chosen for the intervals: of clean lines of 1 to 2 Hz on the
+basis set itself, those of 95 % held 80 % without and 100 % with broadening, on other bases 89 and 98 %, at the same
+errors on average (the weights of then; docs/results.md has what it does to the shipped ones).
 """
 
 BROADENING_HZ = 4.0
