@@ -199,6 +199,19 @@ def test_crushed_and_cycled_agree_where_pulses_are_ideal_and_differ_where_not():
     assert np.abs(short - crushed).max() > 1e-3
 
 
+def test_ideal_editing_turns_its_band_and_nothing_else():
+    settings = SMALL | {"b1_scale": (1, 1), "refocusing_shape": (0, 0, 1), "editing_shape": (0, 0, 0, 1)}
+    narrow, wide = (
+        sample_pool(PoolPriors.fixed(**settings, editing_band_hz=(band, band)), ["NAA", "Cr"], 1, seed=1).fids[0]
+        for band in (20.0, 60.0)
+    )
+    size = lambda fids: np.abs(np.fft.fft(fids)).max(-1)  # noqa: E731
+    # 13 Hz from 1.9 ppm, NAA's methyl lies in the wider band alone, where crushers remove it (its other lines stay).
+    assert size(narrow[1]) == pytest.approx(size(narrow[0]), rel=0.02)
+    assert size(wide[1, 0]) < 0.3 * size(wide[0, 0])
+    assert size(wide[1, 1]) == pytest.approx(size(wide[0, 1]), rel=1e-6)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_gives_the_same_pool(pool):
     assert sample_pool(pool.priors, NAMES, 6, 3, device="cuda").fids == pytest.approx(pool.fids, abs=1e-6)
@@ -347,7 +360,7 @@ def test_priors_survive_json():
         PoolPriors.from_json('{"unknown": 1}')
     # What an older file does not know was not varied.
     old = PoolPriors.from_json('{"editing_shape": [0.5, 0.5], "b1_scale": [0.7, 1.2]}')
-    assert old == PoolPriors.fixed(editing_shape=(0.5, 0.5, 0), b1_scale=(0.7, 1.2))
+    assert old == PoolPriors.fixed(editing_shape=(0.5, 0.5, 0, 0), b1_scale=(0.7, 1.2))
 
 
 def test_one_spectrum_of_a_pool():

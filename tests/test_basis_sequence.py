@@ -136,6 +136,20 @@ def test_a_phase_cycle_survives_json():
         Sequence.from_json(FIELDS | {"PhaseCycle": [[], [[0.0]]]})
 
 
+def test_the_band_of_a_pulse_survives_json():
+    fields = copy.deepcopy(FIELDS)
+    fields["RF"][1] |= {"time": 1e-9, "band": 60.0}
+    sequence = Sequence.from_json(fields)
+    assert [block.pulse.band_hz for block in sequence.blocks] == [np.inf, 60.0]
+    assert Sequence.from_json(sequence.to_json()).blocks[1].pulse.band_hz == 60.0
+    assert "band" not in sequence.to_json()["RF"][0]
+    for wrong in ({"time": 0.004}, {"band": 0.0}, {"band": float("nan")}):
+        changed = copy.deepcopy(fields)
+        changed["RF"][1] |= wrong
+        with pytest.raises(BasisError, match="Only an instantaneous pulse .* has a band"):
+            Sequence.from_json(changed)
+
+
 def with_file(tmp_path, **rf):
     """Path of a description whose second pulse stands in a file of its own."""
     fields = copy.deepcopy(FIELDS)

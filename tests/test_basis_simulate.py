@@ -73,6 +73,19 @@ def test_spin_echo_of_an_ax_pair_is_modulated_by_j():
     assert fid / phase == pytest.approx(expected, abs=2e-3)
 
 
+@pytest.mark.parametrize(("band_hz", "share"), [(np.inf, 0.0), (80.0, 1.0), (10.0, 0.0)])
+def test_selective_pulses_without_duration_edit_what_lies_in_their_band(band_hz, share):
+    j, lower_ppm, upper_ppm = 7.0, -400.0, 400.0
+    echo_s = 1 / (2 * j)
+    # At this echo time J leaves nothing in phase, unless the lower spin is turned at a quarter and three quarters.
+    edit = ideal(np.pi, band_hz=band_hz), echo_s / 4, hz(lower_ppm) + 20.0, np.pi / 2
+    refocus = Block(ideal(np.pi), echo_s / 4, phase_offset_rad=np.pi / 2)
+    blocks = [Block(EXCITE, echo_s / 4)] + [Block(*edit), refocus, Block(*edit)]
+    fid = run(blocks, system([lower_ppm, upper_ppm], {(0, 1): j}), bandwidth_hz=1e6)
+    upper = np.exp(-2j * np.pi * hz(upper_ppm) * time_axis(POINTS, 1e-6))
+    assert abs(np.mean(fid * upper)) == pytest.approx(share, abs=0.03)
+
+
 def test_intensities_of_a_strongly_coupled_ab_pair():
     j, shifts = 12.0, (3.0, 3.1)
     times, width = decay()

@@ -9,6 +9,7 @@ import pytest
 from fsl_mrs_dl.axes import fid_to_spectrum, ppm_axis
 from fsl_mrs_dl.basis.basis_set import check_basis, read_basis, shipped_basis
 from fsl_mrs_dl.basis.builders import megapress_pair
+from fsl_mrs_dl.basis.pulses import ideal
 from fsl_mrs_dl.basis.sequence import read_sequence
 from fsl_mrs_dl.cli.main import main
 from fsl_mrs_dl.errors import ConfigError
@@ -201,4 +202,7 @@ def test_a_phase_cycle_is_not_for_the_simulator_of_fsl_mrs():
     _check_for_fsl(plain)
     blocks = (replace(plain[0].blocks[0], cycle=((0.0, 1.0),)), *plain[0].blocks[1:])
     with pytest.raises(ConfigError, match="PhaseCycle"):
+        _check_for_fsl([replace(plain[0], blocks=blocks)])
+    blocks = (*plain[0].blocks[:2], replace(plain[0].blocks[2], pulse=ideal(np.pi, band_hz=60.0)))
+    with pytest.raises(ConfigError, match="band of a pulse"):
         _check_for_fsl([replace(plain[0], blocks=blocks)])

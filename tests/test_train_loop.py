@@ -2,12 +2,14 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
 from fsl_mrs_dl.errors import ConfigError, ModelError
 from fsl_mrs_dl.model.card import adapted_scans
 from fsl_mrs_dl.model.cnn import CnnConfig
+from fsl_mrs_dl.model.hybrid import HybridConfig
 from fsl_mrs_dl.model.yae import Yae, YaeConfig
 from fsl_mrs_dl.synth.priors import PUBLISHED
 from fsl_mrs_dl.train.feed import FreshFeed, KeptFeed, Source
@@ -48,9 +50,11 @@ def test_a_training_starts_from_the_weights_of_a_model(tiny_basis, tiny_model):
     known = tiny_model.card["training"]
     assert model.card["training"]["start"] == f"weights of yae: {known['scans']} scans on {known['machine']}"
     assert adapted_scans(model.card) == {"a": "12"}
-    further = start_text(model)
+    further = start_text(model, model.config)
     assert further.startswith("weights of yae: 64 scans on ") and further.endswith(model.card["training"]["start"])
-    assert start_text(dataclasses.replace(model, card={})) == "weights of yae: unknown scans on unknown"
+    bare, moved = dataclasses.replace(model, card={}), dataclasses.replace(model.config, basis_fingerprint="12")
+    assert start_text(bare, model.config) == "weights of yae: unknown scans on unknown"
+    assert start_text(bare, moved) == "weights of yae: unknown scans on unknown, another basis set"
     with pytest.raises(ConfigError, match="cannot start from yae: its size differs in encoder, decoder, quantifier"):
         train("yae", tiny_basis, other, still, SMALL, progress=False, start=tiny_model)
 
@@ -63,16 +67,34 @@ def test_what_keeps_a_training_from_starting_is_named(tiny_basis, tiny_model):
     cases = [
         (dataclasses.replace(own, network="cnn"), CnnConfig(), "its network is yae, not cnn"),
         (own, dataclasses.replace(options, quantifier=32), "its size differs in quantifier ("),
-        (dataclasses.replace(own, basis_fingerprint="12"), options, "its basis set is another one"),
         (dataclasses.replace(own, basis_linewidth_hz=2.0), options, "count as 1 Hz, not 2 Hz wide"),
-        (dataclasses.replace(own, metabolites=own.metabolites[::-1]), options, "stand in another order"),
+        (dataclasses.replace(own, metabolites=own.metabolites[::-1]), options, "in this order"),
         (dataclasses.replace(own, input=dataclasses.replace(own.input, points=1024)), options, "its input is another"),
     ]
     for config, sizes, word in cases:
         (found,) = start_unlike(tiny_model, config, sizes)
         assert word in found
-    both = dataclasses.replace(own, network="cnn", basis_fingerprint="12")
+    another = dataclasses.replace(own, basis_fingerprint="12", basis_linewidth_hz=2.0)
+    assert start_unlike(tiny_model, another, options) == []
+    both = dataclasses.replace(own, network="cnn", metabolites=own.metabolites[:1])
     assert len(start_unlike(tiny_model, both, CnnConfig())) == 2
+
+
+def test_a_training_goes_on_with_another_basis_set(tiny_basis):
+    plan = TrainConfig(number=64, batch=64, epochs=1, held_out=64)
+    still = dataclasses.replace(plan, learning_rate=1e-12, weight_decay=0)
+    sizes = HybridConfig(widths=(8, 8), dense=16)
+    own = train("hybrid", tiny_basis, PUBLISHED, plan, sizes, progress=False)
+    other = dataclasses.replace(tiny_basis, fids=tiny_basis.fids * np.array([1.0, 1.2])[:, None, None])
+    model = train("hybrid", other, PUBLISHED, still, sizes, progress=False, start=own)
+    assert model.config.basis_fingerprint == other.fingerprint() != own.config.basis_fingerprint
+    for first, second in zip(own.network.parameters(), model.network.parameters(), strict=True):
+        assert torch.allclose(first, second, atol=1e-9)
+    # The weights are those it began with, the basis set inside the network is the new one.
+    new, old = (torch.view_as_complex(one.network.basis) for one in (model, own))
+    ratio = (new[1].abs().sum() / new[0].abs().sum()) / (old[1].abs().sum() / old[0].abs().sum())
+    assert ratio.item() == pytest.approx(1.2, rel=1e-4)
+    assert "another basis set" in model.card["training"]["start"]
 
 
 @pytest.fixture(scope="module")

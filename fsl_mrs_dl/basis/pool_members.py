@@ -72,6 +72,8 @@ def _editing(value):
     shape = _choice(value, "editing_shape")
     if shape == "slr":
         return slr(duration_s, np.pi, value["editing_time_bandwidth"], 0.05, 0.05, points=100)
+    if shape == "ideal":
+        return ideal(np.pi, band_hz=value["editing_band_hz"])
     return {"gaussian": gaussian, "sinc_gaussian": sinc_gaussian}[shape](duration_s, cutoff=cutoff)
 
 

@@ -16,7 +16,7 @@ from .relaxation import T2_S, T2_UNKNOWN_S
 from .spins import SPIN_TABLES
 
 CHOICES = {
-    "editing_shape": ("gaussian", "sinc_gaussian", "slr"),
+    "editing_shape": ("gaussian", "sinc_gaussian", "slr", "ideal"),
     "refocusing_shape": ("slr", "hann_sinc", "ideal"),
     "pathways": ("crushed", "cycled", "short_cycle"),
     "spin_table": SPIN_TABLES,
@@ -28,8 +28,8 @@ PER_METABOLITE = ("shift_jitter_ppm", "j_factor", "t2_factor")
 """Ranges of which every metabolite, or every group of its spins, draws its own value."""
 
 DESIGN = (
-    "edit_off_ppm editing_duration_s editing_cutoff editing_time_bandwidth refocusing_duration_s time_bandwidth "
-    "first_refocusing_s editing_delay_s editing_gap_s slice_centre_ppm slice_thickness_m"
+    "edit_off_ppm editing_duration_s editing_cutoff editing_time_bandwidth editing_band_hz refocusing_duration_s "
+    "time_bandwidth first_refocusing_s editing_delay_s editing_gap_s slice_centre_ppm slice_thickness_m"
 ).split()
 """Ranges that say how the sequence was made. The others say how well scanner, sample and spin systems meet it."""
 
@@ -58,7 +58,8 @@ class PoolPriors:
         edit_on_ppm, edit_off_ppm: frequency of the editing pulses (ppm): published values 1.88 to 1.9 and 7.4 to
             7.5, with drift of up to 10 Hz at 3 T (Mikkelsen et al., NeuroImage 159:32, 2017; Peek et al.,
             Anal Biochem 669:115113, 2023).
-        editing_shape: weights of "gaussian", "sinc_gaussian", "slr".
+        editing_shape: weights of "gaussian", "sinc_gaussian", "slr", "ideal"; ideal stands for simulators whose editing
+            pulses turn a band at once and nothing beside it, which no scanner does.
         editing_duration_s: duration of the editing pulses (s); 14 to 20 ms are usual (Choi et al., NMR Biomed
             34:e4411, 2021).
         editing_cutoff: edge of an editing pulse's Gaussian over its peak; with shape and duration it sets
@@ -83,6 +84,7 @@ class PoolPriors:
         slice_position_m: middle of the slices against the middle of that region (m).
         editing_gap_s: how much later than the first the second editing pulse comes after its refocusing pulse (s).
         editing_time_bandwidth: time-bandwidth product of editing pulses of shape slr.
+        editing_band_hz: full width of the band of editing pulses of shape ideal (Hz).
         pathways: weights of "crushed" (coherence orders selected after every pulse, as by perfect crushers), and of
             "cycled" and "short_cycle", where only a phase cycle selects (`pool_members.CYCLES`).
         spin_table: weights of `spins.SPIN_TABLES`; their sources stand with the tables.
@@ -100,7 +102,7 @@ class PoolPriors:
     refocusing_b1: tuple = (0.95, 1.05)
     edit_on_ppm: tuple = (1.81, 1.99)
     edit_off_ppm: tuple = (7.3, 7.6)
-    editing_shape: tuple = (0.4, 0.4, 0.2)
+    editing_shape: tuple = (0.4, 0.4, 0.2, 0.0)
     editing_duration_s: tuple = (0.0125, 0.0220)
     editing_cutoff: tuple = (0.005, 0.12)
     refocusing_shape: tuple = (0.45, 0.30, 0.25)
@@ -121,6 +123,7 @@ class PoolPriors:
     slice_position_m: tuple = (-0.003, 0.003)
     editing_gap_s: tuple = (-0.001, 0.001)
     editing_time_bandwidth: tuple = (1.3, 1.8)
+    editing_band_hz: tuple = (50.0, 110.0)
     pathways: tuple = (0.65, 0.20, 0.15)
     spin_table: tuple = (0.45, 0.35, 0.20)
     relaxation: tuple = (0.4, 0.6)
@@ -187,6 +190,7 @@ class PoolPriors:
             "slice_centre_ppm": (3.0, 3.0),
             "slice_thickness_m": (NOMINAL_THICKNESS_M, NOMINAL_THICKNESS_M),
             "editing_time_bandwidth": (1.5, 1.5),
+            "editing_band_hz": (60.0, 60.0),
         }
         zeros = dict.fromkeys((*SIGNED, "b1_spread"), (0, 0))
         factors = ("j_factor", "b1_scale", "editing_b1", "refocusing_b1", "t2_factor", "calibration", "design")

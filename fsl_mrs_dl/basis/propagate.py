@@ -116,13 +116,15 @@ def steps_of_points(step_s, points):
     return pieces, max(number for number in range(1, min(most, points) + 1) if points % number == 0)
 
 
-def pulse_propagator(batch, nutation_hz, duration_s, frequencies_hz, positions_hz, frequency_offset_hz):
+def pulse_propagator(batch, nutation_hz, duration_s, band_hz, frequencies_hz, positions_hz, frequency_offset_hz):
     """Propagator of a pulse whose frequency offset is a phase that grows from 0 at its start.
 
     Args:
         batch: SpinBatch.
         nutation_hz: (member, point) complex, amplitude with phase (Hz).
         duration_s: (member,) duration of the pulse (s).
+        band_hz: (member,) full width (Hz) about the pulse's frequency outside of which it turns nothing, or infinity;
+            for pulses of no duration.
         frequencies_hz: (member, spin) offsets from the receiver centre (Hz).
         positions_hz: (member, position) offsets that the gradient adds (Hz).
         frequency_offset_hz: (member,) offset of the pulse from the receiver centre (Hz).
@@ -136,7 +138,11 @@ def pulse_propagator(batch, nutation_hz, duration_s, frequencies_hz, positions_h
     if batch.spins == 1:
         pieces, joined = 1, points
     offsets = frequencies_hz[:, None, :] + positions_hz[:, :, None] - frequency_offset_hz[:, None, None]
-    turns = point_rotations(nutation_hz.mT, offsets, step_s / pieces).repeat_interleave(pieces, 0)
+    turns = point_rotations(nutation_hz.mT, offsets, step_s / pieces)
+    inside = offsets.abs() <= band_hz[:, None, None] / 2
+    if not inside.all():
+        turns = torch.where(inside[..., None, None], turns, torch.eye(2, dtype=COMPLEX, device=turns.device))
+    turns = turns.repeat_interleave(pieces, 0)
     turns = _ordered_product(turns.unflatten(0, (-1, joined)).movedim(1, 0))
     if batch.spins == 1:
         total = turns[0, :, :, 0]

@@ -5,6 +5,7 @@ a phase (rad) each. A point rotates a spin on resonance by 2 pi amplitude dt abo
 Shinnar-Le Roux design is in `slr`, files are read in `pulse_files`.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,12 +25,15 @@ class Pulse:
         phase_rad: (point,) phase (rad).
         duration_s: duration of the whole pulse (s).
         name: what it is, for reports.
+        band_hz: full width about its frequency (Hz) within which an instantaneous pulse turns spins, and beyond which
+            it leaves them alone; without limit for real pulses, whose points say what they do.
     """
 
     amplitude_hz: tuple
     phase_rad: tuple
     duration_s: float
     name: str = ""
+    band_hz: float = math.inf
 
     def __post_init__(self):
         object.__setattr__(self, "amplitude_hz", tuple(np.asarray(self.amplitude_hz, dtype=float).ravel().tolist()))
@@ -43,6 +47,11 @@ class Pulse:
             raise BasisError(f"Pulse {self.name or '(unnamed)'} has amplitudes or phases that are not finite numbers.")
         if not (np.isfinite(self.duration_s) and self.duration_s > 0):
             raise BasisError(f"A pulse needs a duration above 0 s, not {self.duration_s}.")
+        if not self.band_hz > 0 or (self.band_hz < math.inf and not is_ideal(self)):
+            raise BasisError(
+                f"Only an instantaneous pulse (of {IDEAL_DURATION_S:g} s) has a band, above 0 Hz, not {self.band_hz} Hz "
+                f"at {self.duration_s} s."
+            )
 
     @property
     def points(self):
@@ -89,9 +98,9 @@ def _midpoints(points):
     return (np.arange(points) + 0.5) / points - 0.5
 
 
-def ideal(flip_rad, name="ideal"):
-    """An instantaneous rotation: one point of `IDEAL_DURATION_S`, which no shift notices."""
-    return calibrate(np.ones(1), IDEAL_DURATION_S, flip_rad, name)
+def ideal(flip_rad, name="ideal", band_hz=math.inf):
+    """An instantaneous rotation: one point of `IDEAL_DURATION_S`, alike for all shifts of its band (Hz, full width)."""
+    return replace(calibrate(np.ones(1), IDEAL_DURATION_S, flip_rad, name), band_hz=float(band_hz))
 
 
 def hard(flip_rad, duration_s, name="hard"):

@@ -185,6 +185,8 @@ class Sequence:
                     "phase": list(block.pulse.phase_rad),
                     "grad": list(block.gradient_t_per_m),
                     "ampScale": 1.0,
+                    # This project's own field, and so only where it says something.
+                    **({"band": block.pulse.band_hz} if block.pulse.band_hz < np.inf else {}),
                 }
                 for block in self.blocks
             ],
@@ -279,7 +281,7 @@ def _read_waveform(rf, rf_hz, folder):
     scale, duration_s = float(rf.get("ampScale", 1.0)), float(rf["time"])
     if "file" not in rf:
         amplitude, phase = (np.atleast_1d(np.asarray(rf[name], dtype=float)) for name in ("amp", "phase"))
-        return Pulse(rf_hz * scale * amplitude, phase, duration_s)
+        return Pulse(rf_hz * scale * amplitude, phase, duration_s, band_hz=float(rf.get("band", np.inf)))
     name = str(rf["file"])
     if folder is None or Path(name).name != name:
         raise BasisError(f"A pulse's file stands beside its sequence description, named without folder, not {name}.")

@@ -204,6 +204,7 @@ def _pulse(batch, sequences, blocks, frequencies, kept):
     content = (
         nutation,
         batch.tensor([block.pulse.duration_s for block in blocks]),
+        batch.tensor([block.pulse.band_hz for block in blocks]),
         frequencies,
         positions.flatten(1),
         batch.tensor([block.frequency_offset_hz for block in blocks]),

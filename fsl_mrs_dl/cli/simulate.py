@@ -141,8 +141,11 @@ def _check_for_fsl(sequences):
     """Raise ConfigError for a sequence that FSL-MRS's simulator would take for another one."""
     from ..errors import ConfigError
 
-    if any(block.cycle for sequence in sequences for block in sequence.blocks):
+    blocks = [block for sequence in sequences for block in sequence.blocks]
+    if any(block.cycle for block in blocks):
         raise ConfigError("--engine fsl knows no PhaseCycle; leave out --engine fsl or use CoherenceFilter.")
+    if any(block.pulse.band_hz < math.inf for block in blocks):
+        raise ConfigError("--engine fsl knows no band of a pulse; leave out --engine fsl or give the pulse's points.")
 
 
 def _device(name):

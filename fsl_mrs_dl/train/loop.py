@@ -119,8 +119,9 @@ def train(
         progress: show a progress bar.
         scans: synth.store.StoredScans to train on; new scans of the recipe, with the plan's seed, where None.
         resume: continue from the last checkpoint in `work`, if there is one.
-        start: TrainedModel of the same network and basis set whose weights are the first ones, and the result unless
-            an epoch has a smaller error on held-out scans; random ones where None.
+        start: TrainedModel of the same network, metabolites and spectra whose weights are the first ones, and the
+            result unless an epoch has a smaller error on held-out scans; random ones where None. Its basis set may be
+            another one.
 
     Returns:
         TrainedModel with its errors on held-out scans of the recipe and of the published conditions; None in the
@@ -144,7 +145,7 @@ def train(
     card = model_card(network_name, config, basis, recipe, trainee, pool, device)
     card |= errors
     if start is not None:
-        card["training"]["start"] = start_text(start)
+        card["training"]["start"] = start_text(start, config)
         card["training"]["error of the start"] = trainee.start_error
         # The weights have seen the scans that the other model was adapted to.
         if "adapted_to" in start.card:
@@ -152,12 +153,13 @@ def train(
     return TrainedModel(network_name, config, options, network.cpu(), card, calibration=calibration)
 
 
-def start_text(start):
-    """What a training began from, in words, as far as the model's card tells."""
+def start_text(start, config):
+    """What a training of a ModelConfig began from, in words, as far as the model's card tells."""
     training = start.card.get("training", {})
     scans, machine = training.get("scans", "unknown"), training.get("machine", "unknown")
     earlier = f"; {training['start']}" if "start" in training else ""
-    return f"weights of {start.name}: {scans} scans on {machine}{earlier}"
+    basis = ", another basis set" if of_another_basis(start, config) else ""
+    return f"weights of {start.name}: {scans} scans on {machine}{basis}{earlier}"
 
 
 def take_weights(network, start, config, options, basis):
@@ -169,7 +171,7 @@ def take_weights(network, start, config, options, basis):
         config, options, basis: of the network.
 
     Raises:
-        ConfigError: the trained one is another network, of another size, or of another basis set.
+        ConfigError: the trained one is another network, of another size, or of other metabolites or spectra.
     """
     unlike = start_unlike(start, config, options)
     if unlike:
@@ -193,16 +195,22 @@ def start_unlike(start, config, options):
         names = [field.name for field in fields(options)]
         names = [name for name in names if getattr(start.options, name) != getattr(options, name)]
         found.append(f"its size differs in {', '.join(names)} (leave --model and --config out)")
-    if own.basis_fingerprint != config.basis_fingerprint:
-        found.append("its basis set is another one (give the --basis that it was trained with)")
-    elif own.basis_linewidth_hz != config.basis_linewidth_hz:
+    if own.metabolites != config.metabolites:
+        names = f"{', '.join(own.metabolites)}, not {', '.join(config.metabolites)}"
+        found.append(f"its metabolites are {names} (give a --basis with the same ones, in this order)")
+    elif not of_another_basis(start, config) and own.basis_linewidth_hz != config.basis_linewidth_hz:
         widths = f"{own.basis_linewidth_hz:g} Hz, not {config.basis_linewidth_hz:g} Hz"
         found.append(f"the lines of its basis set count as {widths} wide (give the --recipe that it was trained with)")
-    elif own.metabolites != config.metabolites:
-        found.append("the metabolites of its basis set stand in another order (give the --basis itself)")
-    # The ranges of the lines may be those of another recipe; the rest of the input is the network's size.
-    alike = replace(own, line=config.line)
-    return found if found or alike == config else ["its input is another one (take a model of this version)"]
+    # Basis set and ranges of the lines may be others; the rest is the network's size.
+    free = {name: getattr(config, name) for name in ("line", "basis_fingerprint", "basis_linewidth_hz")}
+    if found or replace(own, **free) == config:
+        return found
+    return ["its input is another one (give a --basis of its spectra and field strength, or a model of this version)"]
+
+
+def of_another_basis(start, config):
+    """Whether a training from a TrainedModel's weights is for another basis set than that, by its ModelConfig."""
+    return start.config.basis_fingerprint != config.basis_fingerprint
 
 
 def fit(trainee, hardware=Hardware(), progress=True):
