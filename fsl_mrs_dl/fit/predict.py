@@ -211,10 +211,14 @@ def _run(model, fids):
 
 def _with_rows(output, other, rows):
     """An Output with the scans of another one in some rows."""
-    tensors = {field.name: getattr(output, field.name) for field in fields(output)}
-    merged = {name: values.clone() for name, values in tensors.items() if values is not None}
-    for name, values in merged.items():
-        values[rows] = getattr(other, name)
+    merged = {}
+    for name in (field.name for field in fields(output)):
+        values, its = getattr(output, name), getattr(other, name)
+        if isinstance(values, torch.Tensor):
+            merged[name] = values.clone()
+            merged[name][rows] = its
+        elif values is not None:
+            merged[name] = _with_rows(values, its, rows)
     return replace(output, **merged)
 
 

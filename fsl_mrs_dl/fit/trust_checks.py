@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ..errors import ModelError
+from ..model.guarded import GuardedOutput
 from ..model.inputs import complex_spectra
 from ..model.output import LINE_PARAMETERS
 from ..model.thresholds import FOREIGN
@@ -62,6 +63,8 @@ class Checks:
             found = self._line_checks(seen.line)
             if seen.output.spread is not None:
                 found["expected error"] = seen.output.spread.exp().mean(1)
+            if isinstance(seen.output, GuardedOutput):
+                found["contradiction"] = seen.output.contradiction
             if self.reference is not None and seen.output.features is not None:
                 found["latent"] = self._latent(seen.output.features)
             found |= _Comparison(self.model, self.signals, seen).checks()

@@ -302,3 +302,8 @@ class HybridOutput(Output):
 
     direct: torch.Tensor | None = None
     adjustments: torch.Tensor | None = None
+
+    @property
+    def belief(self):
+        """(batch, 1) how far what was adjusted is believed, and so refined: fully."""
+        return torch.ones_like(self.fractions[:, :1])

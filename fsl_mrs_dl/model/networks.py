@@ -3,6 +3,7 @@
 from ..errors import ConfigError
 from .cnn import Cnn, CnnConfig
 from .fcnn import Fcnn, FcnnConfig
+from .guarded import Guarded
 from .hybrid import Hybrid, HybridConfig
 from .yae import Yae, YaeConfig
 
@@ -11,6 +12,7 @@ NETWORKS = {
     "cnn": (Cnn, CnnConfig),
     "fcnn": (Fcnn, FcnnConfig),
     "hybrid": (Hybrid, HybridConfig),
+    "guarded": (Guarded, HybridConfig),
 }
 """Name -> (network, its configuration); a new network is one line here and one module.
 

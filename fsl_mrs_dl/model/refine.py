@@ -13,7 +13,8 @@ errors than of those made tighter in proportion. For given p, c is the solution 
 
 The network's basis is not the scanner's, and steps would make up for that with concentrations. So the variance v lies
 between that of the noise, measured where the spectrum holds nothing else, and that of the residual before the
-steps; and of the change of the estimates only as much is kept as noise explains the residual behind the steps.
+steps; and of the change of the estimates only as much is kept as noise explains the residual behind the steps, and of
+a guarded network as both spectra are believed.
 """
 
 from dataclasses import dataclass
@@ -108,12 +109,12 @@ def refine(network, channels, output, noise, prior, steps):
     for start in range(0, len(channels), AT_ONCE):
         rows = slice(start, start + AT_ONCE)
         some = Problem(network, channels[rows], output.line[rows], output.adjustments[rows])
-        given = output.fractions[rows], output.spread[rows], noise[rows]
+        given = output.fractions[rows], output.spread[rows], noise[rows], output.belief[rows]
         parts.append(_refine_some(some, *given, precision, prior.spread, steps))
     return Refined(*map(torch.cat, zip(*parts)))
 
 
-def _refine_some(problem, fractions, spread, noise, precision, typical_spread, steps):
+def _refine_some(problem, fractions, spread, noise, belief, precision, typical_spread, steps):
     """Fractions, line and share kept of the scans of a Problem, as `refine` has them."""
     before, residual = problem.scaled(fractions)
     strength = residual.square().mean(1)
@@ -127,7 +128,7 @@ def _refine_some(problem, fractions, spread, noise, precision, typical_spread, s
     problem.hold(before, ridge, precision * (variance * tighter)[..., None])
     for _ in range(steps):
         problem.step()
-    kept = (noise / problem.residual.square().mean(1).clamp_min(1e-30)).clamp(0, 1).square()[:, None]
+    kept = (noise / problem.residual.square().mean(1).clamp_min(1e-30)).clamp(0, 1).square()[:, None] * belief
     concentrations = torch.lerp(before, problem.concentrations, kept)
     line = torch.lerp(problem.start, problem.values, kept)[:, :4]
     return concentrations / concentrations.sum(1, keepdim=True).clamp_min(1e-12), line, kept[:, 0]

@@ -1,0 +1,136 @@
+"""The guarded hybrid network: both spectra where they agree, edit-off alone where edit-on contradicts it."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from fsl_mrs_dl.errors import ConfigError, ModelError
+from fsl_mrs_dl.fit.predict import _with_rows
+from fsl_mrs_dl.model.checkpoint import load_model, save_model
+from fsl_mrs_dl.model.guarded import KNEE, Guarded, believed
+from fsl_mrs_dl.model.hybrid import HybridConfig
+from fsl_mrs_dl.model.inputs import network_input
+from fsl_mrs_dl.model.output import to_largest
+from fsl_mrs_dl.model.refine import Refiner
+from fsl_mrs_dl.synth.dataset import Stream
+from fsl_mrs_dl.synth.priors import PUBLISHED
+from fsl_mrs_dl.train.learn_prior import learn_prior
+from fsl_mrs_dl.train.loop import Hardware, train
+from fsl_mrs_dl.train.plan import TrainConfig
+
+SMALL = HybridConfig(widths=(8, 16), dense=32)
+WIDE = dataclasses.replace(
+    PUBLISHED, name="wide", lorentz_hz=(1.0, 8.0), shift_hz=(-3.0, 3.0), phase_rad=(-0.3, 0.3), noise_sigma=(0.0, 0.01)
+)
+EXPECTED = 0.03
+"""Error that either network of the small model expects; few steps teach none."""
+
+
+@pytest.fixture(scope="module")
+def model(tiny_basis):
+    """A small guarded network after a few steps."""
+    plan = TrainConfig(number=1280, batch=32, epochs=2, held_out=64)
+    made = train("guarded", tiny_basis, WIDE, plan, SMALL, hardware=Hardware("cpu"), progress=False)
+    with torch.no_grad():
+        for network in (made.network, made.network.off):
+            network.quantifier.spread[-1].weight.zero_()
+            network.quantifier.spread[-1].bias.fill_(np.log(EXPECTED))
+    return made
+
+
+def scans(model, basis, number=64, edit_on=lambda fids: fids):
+    """Input and truth of scans whose edit-on is changed."""
+    batch = Stream(basis, WIDE, 77, None, number)[0]
+    fids = torch.stack([batch.measured[:, 0], edit_on(batch.measured[:, 1])], 1)
+    return network_input(fids, model.config.input)[0], to_largest(batch.draw.concentrations), fids
+
+
+def said(model, *given, **changes):
+    """Output, truth and FIDs of such scans."""
+    channels, truth, fids = scans(model, *given, **changes)
+    with torch.no_grad():
+        return model.network(channels), truth, fids
+
+
+def test_what_agrees_is_believed_and_what_is_far_apart_is_not():
+    found = believed(torch.tensor([0.0, 0.5 * KNEE, KNEE, 3 * KNEE, 1e4]))[:, 0]
+    assert found[0] == 1 and found[1] > 0.9 and found[2] == pytest.approx(0.5) and found[3] < 0.02 and found[4] < 1e-9
+    assert (found.diff() < 0).all()
+
+
+def test_estimates_lie_between_the_two_as_they_are_believed(model, tiny_basis):
+    output, _, _ = said(model, tiny_basis)
+    both, off = to_largest(output.both.fractions), to_largest(output.off.fractions)
+    apart = ((both - off) / output.off.spread.exp()).square().mean(1).sqrt()
+    torch.testing.assert_close(output.contradiction, apart)
+    assert output.belief.min() < 0.7 and output.belief.max() > 0.95
+    torch.testing.assert_close(to_largest(output.fractions), to_largest(torch.lerp(off, both, output.belief)))
+    torch.testing.assert_close(output.fractions.sum(1), torch.ones(64))
+
+
+def test_edit_on_of_another_scan_is_not_believed(model, tiny_basis):
+    right, truth, _ = said(model, tiny_basis)
+    wrong, _, _ = said(model, tiny_basis, edit_on=lambda fids: fids.roll(1, 0))
+    # The second network sees edit-off alone, whatever edit-on is.
+    torch.testing.assert_close(wrong.off.fractions, right.off.fractions)
+    assert wrong.belief.mean() < 0.5 * right.belief.mean()
+    joined, both = ((to_largest(part) - truth).abs().mean() for part in (wrong.fractions, wrong.both.fractions))
+    assert joined < 0.7 * both
+    # Errors are expected to be larger there than where the spectra belong together.
+    assert wrong.spread.mean() > right.spread.mean()
+
+
+def test_it_learns_both_networks_and_no_error_shapes_what_is_estimated(model, tiny_basis):
+    network = Guarded(SMALL, 4, model.config.input.bins, len(tiny_basis.names))
+    network.load_state_dict(model.network.state_dict())
+    channels, _, _ = scans(model, tiny_basis)
+    network(channels).spread.sum().backward()
+    touched = {name for name, weights in network.named_parameters() if weights.grad is not None and weights.grad.any()}
+    assert touched and all(name.startswith("expects.") for name in touched)
+    output, _, _ = said(model, tiny_basis)
+    truth = dataclasses.replace(output, spread=None)
+    network.loss(network(channels), truth).backward()
+    touched = {name.split(".")[0] for name, weights in network.named_parameters() if weights.grad is not None}
+    assert {"encoder", "adjustments", "off"} <= touched
+
+
+def test_it_brings_its_basis_along(model, tmp_path):
+    save_model(model, tmp_path / "saved")
+    loaded = load_model(tmp_path / "saved")
+    channels = torch.randn(2, 4, model.config.input.bins)
+    with torch.no_grad():
+        torch.testing.assert_close(loaded.network(channels).fractions, model.network(channels).fractions)
+    weights = load_file(tmp_path / "saved" / "weights.safetensors")
+    save_file({**weights, "off.basis": weights["off.basis"] * 50}, tmp_path / "saved" / "weights.safetensors")
+    with pytest.raises(ModelError, match="not of the model's configuration"):
+        load_model(tmp_path / "saved", calibrated=False)
+
+
+def test_one_spectrum_is_refused(single_basis):
+    plan = TrainConfig(number=32, batch=32, epochs=1, held_out=32)
+    with pytest.raises(ConfigError, match="take hybrid for one spectrum"):
+        train("guarded", single_basis, PUBLISHED, plan, SMALL, progress=False)
+
+
+def test_rows_of_its_output_can_be_replaced(model, tiny_basis):
+    output, _, _ = said(model, tiny_basis)
+    other, _, _ = said(model, tiny_basis, edit_on=lambda fids: 0.5 * fids)
+    rows = torch.arange(64) % 2 == 0
+    with torch.no_grad():
+        some = model.network(scans(model, tiny_basis, edit_on=lambda fids: 0.5 * fids)[0][rows])
+    merged = _with_rows(output, some, rows)
+    for part in (lambda one: one.fractions, lambda one: one.contradiction, lambda one: one.both.clean):
+        torch.testing.assert_close(part(merged)[rows], part(other)[rows], atol=1e-5, rtol=1e-4)
+        assert torch.equal(part(merged)[~rows], part(output)[~rows])
+
+
+def test_refining_undoes_no_doubt(model, tiny_basis):
+    prior = learn_prior(model.network, model.config, Stream(tiny_basis, WIDE, 5, None, 64), "a toy", 64)
+    output, _, fids = said(model, tiny_basis, edit_on=lambda fids: fids.roll(1, 0))
+    found = Refiner(prior, 2)(model.network, model.config.input, fids, output)
+    assert (found.kept <= output.belief[:, 0] + 1e-6).all()
+    moved = (found.fractions - output.fractions).abs().amax(1)
+    assert moved[output.belief[:, 0] < 1e-3].max() < 1e-3 and np.isfinite(moved).all()
