@@ -9,7 +9,7 @@ from scipy.optimize import nnls
 from fsl_mrs_dl import axes
 from fsl_mrs_dl.basis.basis_set import BasisSet
 from fsl_mrs_dl.errors import BasisError, DataError
-from fsl_mrs_dl.fit import align as align_module
+from fsl_mrs_dl.fit import align_problem
 from fsl_mrs_dl.fit import align_search
 from fsl_mrs_dl.fit.align import Aligner, align
 from fsl_mrs_dl.fit.scan import Scan, read_scan
@@ -207,11 +207,11 @@ def test_what_is_kept_between_scans_changes_nothing(basis):
     cases = [(Scan(scan.fids[:, :points], EDITED, 5e-4, CENTRE_HZ), kind) for scan in scans for kind, points in kinds]
     fresh = []
     for scan, kind in cases:
-        align_module._problem.cache_clear()
+        align_problem.problem_of.cache_clear()
         fresh.append(align(scan, kind)[1:])
-    align_module._problem.cache_clear()
+    align_problem.problem_of.cache_clear()
     assert [align(scan, kind)[1:] for scan, kind in cases] == fresh
-    found = align_module._problem.cache_info()
+    found = align_problem.problem_of.cache_info()
     assert (found.misses, found.hits) == (len(kinds), len(cases) - len(kinds)) and found.maxsize is not None
 
 

@@ -11,7 +11,7 @@ STUDY, RESULTS = "study.db", "results"
 def add_arguments(parser):
     """Options of the command."""
     add = parser.add_argument
-    add("--model", default="yae", help="network: yae, cnn, fcnn or hybrid (default: %(default)s)")
+    add("--model", default="yae", help="network: yae, cnn, fcnn, hybrid or guarded (default: %(default)s)")
     add("--basis", nargs="+", help="a folder with off/ and on/, a folder of .json, or a .BASIS file (default: shipped)")
     add("--pool", help="HDF5 file of varied bases made by fsl_mrs_dl simulate --pool")
     add("--recipe", default="phantom", help="what the scans look like (default: %(default)s)")

@@ -27,7 +27,7 @@ MEASURED = ("basis", "pool", "pool_spectrum", "recipe", "batch", "precision")
 def add_arguments(parser):
     """Options of the command."""
     add = parser.add_argument
-    kinds = "yae, cnn, fcnn, hybrid, yae-published or cnn-published"
+    kinds = "yae, cnn, fcnn, hybrid, guarded, yae-published or cnn-published"
     add("--model", help=f"{kinds} (default: yae; with --start: network and size of that model)")
     shipped = "default: the shipped one; with --start: of the shipped ones that of the model"
     add("--basis", nargs="+", help=f"a folder with off/ and on/, a folder of .json, or a .BASIS file ({shipped})")

@@ -9,29 +9,14 @@ is high in tissue and stands next to creatine.
 """
 
 from dataclasses import replace
-from functools import lru_cache
 
 import numpy as np
 
 from .. import axes
 from ..errors import DataError
-from .align_search import Problem, refine, search
+from .align_problem import BAND_PPM, MAX_SHIFT_PPM, on_problem_grid, points_of, problem_of
+from .align_search import refine, search
 from .scan import check_field
-
-BAND_PPM = (1.5, 4.15)
-MAX_SHIFT_PPM = 0.3
-
-LONGEST_S = 0.5
-"""What scans hold later than this (s) is mostly noise: it takes time and tells hardly anything of shift and phase."""
-
-CHOLINE_PPM = 3.21
-CHOLINES = frozenset({"GPC", "PCh", "Cho", "PCho", "PC"})
-
-WATER_PPM = (4.3, 5.0)
-WATER_STEP_PPM = 0.05
-WATER_WIDTHS_HZ = (2.0, 8.0, 25.0)
-NUISANCE_CUTOFF = 1e-3
-"""Water and baseline terms weaker than this, relative to the strongest, are left out."""
 
 CERTAIN_RATIO = 10.0
 """Signal that the basis explains against what it would explain of noise, below which a note warns."""
@@ -87,9 +72,7 @@ class Aligner:
         self._times_s = axes.time_axis(scan.points, scan.dwell_s)
         self._frequency_ratio = scan.centre_hz / basis.centre_hz
         self._dwell_s, self._name = scan.dwell_s, scan.name
-        duration_s = min(LONGEST_S, scan.points * scan.dwell_s)
-        points = min(basis.points, int(np.ceil(duration_s / basis.dwell_s)))
-        self._problem = _problem(basis, scan.conditions[0], points)
+        self._problem = problem_of(basis, scan.conditions[0], points_of(basis, scan.points * scan.dwell_s))
 
     def find(self, fids):
         """Shifts and phases of scans.
@@ -104,10 +87,7 @@ class Aligner:
             DataError: the search finds no solution.
         """
         problem = self._problem
-        # The spectrometer frequencies may differ a little: chemical shifts stay, see scan.resample_scan.
-        dwell_s = problem.dwell_s / self._frequency_ratio
-        on_grid = axes.resample(fids, self._dwell_s, dwell_s, problem.basis.shape[-1])
-        data = problem.clear(axes.fid_to_spectrum(on_grid)[..., problem.band])
+        data = on_problem_grid(problem, fids, self._dwell_s, self._frequency_ratio)
         data = data / np.maximum(np.linalg.norm(data, axis=-1, keepdims=True), np.finfo(float).tiny)
         try:
             line, shares = refine(problem, data, search(problem, data))
@@ -133,39 +113,3 @@ class Aligner:
         ratio = (share / fitted) / max((1 - share) / free, 1e-12)
         notes = (UNCERTAIN,) if ratio < CERTAIN_RATIO else ()
         return notes + (FAR,) if abs(shift_hz) > 0.98 * problem.limit_hz else notes
-
-
-@lru_cache(maxsize=4)
-def _problem(basis, condition, points):
-    """Problem of a condition of a BasisSet (told apart by identity), kept for the scans that follow.
-
-    Args:
-        basis: BasisSet.
-        condition: name of the scans' first condition.
-        points: how many points of the basis are fitted to the scans.
-    """
-    ppm = axes.ppm_axis(points, basis.dwell_s, basis.centre_hz)
-    band = np.flatnonzero((ppm > BAND_PPM[0]) & (ppm < BAND_PPM[1]))
-    nuisance = _nuisance(points, basis.dwell_s, basis.centre_hz, band)
-    fids = basis.spectrum(condition)[:, :points]
-    if CHOLINES.isdisjoint(basis.names):
-        rate = 2j * np.pi * axes.ppm_to_hz(CHOLINE_PPM, basis.centre_hz) - np.pi * max(basis.linewidth_hz, 1.0)
-        choline = np.abs(fids).max() * np.exp(rate * axes.time_axis(points, basis.dwell_s))
-        fids = np.concatenate([fids, choline[None]])
-    return Problem(fids, nuisance, band, basis.dwell_s, MAX_SHIFT_PPM * 1e-6 * basis.centre_hz)
-
-
-def _nuisance(points, dwell_s, centre_hz, band):
-    """Orthonormal (band, term) spectra that span water's foot and a flat baseline.
-
-    The foot is smooth inside the band, so that a few terms do for any water line; more would cost precision of
-    the phase.
-    """
-    t = axes.time_axis(points, dwell_s)
-    places_hz = axes.ppm_to_hz(np.arange(WATER_PPM[0], WATER_PPM[1] + 1e-9, WATER_STEP_PPM), centre_hz)
-    rates = 2j * np.pi * places_hz[:, None] - np.pi * np.array(WATER_WIDTHS_HZ)
-    water = axes.fid_to_spectrum(np.exp(rates.reshape(-1, 1) * t))[:, band]
-    terms = np.concatenate([water, np.ones((1, len(band)))])
-    terms /= np.linalg.norm(terms, axis=-1, keepdims=True)
-    left, strength, _ = np.linalg.svd(terms.T, full_matrices=False)
-    return left[:, strength > NUISANCE_CUTOFF * strength[0]]

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..axes import fid_to_spectrum, ppm_axis, time_axis
 from ..errors import ConfigError, DataError
+from .order_fit import left_unexplained
 
 ORDERS = ("on-off", "off-on")
 EDITING_PPM = 1.9
@@ -17,6 +18,22 @@ NAA_SEARCH_PPM = (1.7, 2.32)
 
 DECISIVE_RATIO = 2.0
 DECISIVE_SIGMA = 5.0
+
+DECISIVE_FIT = 1.1
+"""What the wrong order leaves unexplained relative to the right one, at least; chosen on simulated scans of random
+contents (docs/preprocessing.md)."""
+
+DETECTED = {
+    "fit": "the other way round {ratio:.1f} times as much of the spectra is left unexplained",
+    "naa": "the NAA line is {ratio:.1f} times lower in edit-on",
+}
+"""How an order was found: why it is right."""
+
+CONTRADICTED = {
+    "fit": "{ratio:.1f} times as much of the spectra is left unexplained as the other way round",
+    "naa": "the NAA line is {ratio:.1f} times lower in the spectrum taken as edit-off",
+}
+"""The same: why another one is wrong."""
 
 
 def check_order(edit_order):
@@ -47,36 +64,54 @@ def decide(fids, dwell_s, centre_hz, header, dimension, forced, name):
     Raises:
         DataError: neither header nor signal decides.
     """
-    seen, ratio = signal_order(fids, dwell_s, centre_hz)
+    seen, how, ratio = signal_order(fids, dwell_s, centre_hz)
     if forced is not None:
-        return forced, (f"Edit order {forced}, as asked for.",) + _contradiction(forced, seen, ratio)
+        return forced, (f"Edit order {forced}, as asked for.", *_contradiction(forced, seen, how, ratio))
     named, source = header_order(header, dimension)
     if named is not None:
-        return named, (f"Edit order {named}, from {source} in the header.",) + _contradiction(named, seen, ratio)
+        said = f"Edit order {named}, from {source} in the header."
+        return named, (said, *_contradiction(named, seen, how, ratio))
     if seen is None:
         raise DataError(
-            f"{name}: the header does not name the edit conditions and the NAA line does not tell them apart "
-            f"(heights differ {ratio:.1f}-fold, {DECISIVE_RATIO:g} is needed); say --edit_order on-off or off-on."
+            f"{name}: the header does not name the edit conditions and the spectra do not tell them apart (a fit leaves "
+            "as much of them either way, NAA is as high in both); say --edit_order on-off or off-on."
         )
-    return seen, (f"Edit order {seen}, detected: the NAA line is {ratio:.1f} times lower in edit-on.",)
+    return seen, (f"Edit order {seen}, detected: {DETECTED[how].format(ratio=ratio)}.",)
 
 
-def _contradiction(order, seen, ratio):
+def _contradiction(order, seen, how, ratio):
     """A warning if the signal decidedly shows the other order."""
     if seen in (None, order):
         return ()
-    return (
-        f"Warning: the NAA line is {ratio:.1f} times lower in the spectrum taken as edit-off; if the order is wrong, "
-        f"say --edit_order {seen}.",
-    )
+    why = CONTRADICTED[how].format(ratio=ratio)
+    return (f"Warning: the spectra look like the other order ({why}); if they are, say --edit_order {seen}.",)
 
 
 def signal_order(fids, dwell_s, centre_hz):
+    """Order of two spectra by what they look like: by a fit, or where that does not tell, by NAA's singlet.
+
+    Args:
+        fids: (2, point), memory orientation.
+        dwell_s: dwell time (s).
+        centre_hz: spectrometer frequency (Hz).
+
+    Returns:
+        "on-off", "off-on" or None where neither is decisive; "fit" or "naa", by which it was found; and how decisive
+        that is, see `DETECTED`.
+    """
+    left = left_unexplained(fids, dwell_s, centre_hz)
+    if left is not None and max(left) >= DECISIVE_FIT * min(left):
+        return ("off-on" if left[0] < left[1] else "on-off"), "fit", max(left) / max(min(left), 1e-6)
+    order, ratio = naa_order(fids, dwell_s, centre_hz)
+    return order, "naa", ratio
+
+
+def naa_order(fids, dwell_s, centre_hz):
     """Order of two spectra by NAA's singlet, which the edit-on pulse suppresses.
 
     The line is sought where the two spectra differ most around 2.01 ppm, so that neither the reference nor
     the phase of the scan matters. Early times are weighted down: magnitude spectra then have
-    no wings of water and no broad baseline.
+    no wings of water and no broad baseline. Where there is little NAA, lines of Glu or GABA may be taken for it.
 
     Args:
         fids: (2, point), memory orientation.

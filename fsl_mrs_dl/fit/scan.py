@@ -137,11 +137,12 @@ def read_edited_pair(edit_on, edit_off):
     if np.array_equal(on.fids, off.fids):
         raise DataError(f"--edit_on and --edit_off ({off.name}) are the same spectrum; give the two of one scan.")
     notes = tuple(dict.fromkeys(off.notes + on.notes))
-    seen, ratio = order_of.signal_order(np.concatenate([on.fids, off.fids]), on.dwell_s, on.centre_hz)
-    if seen == "off-on":
+    seen, how, ratio = order_of.signal_order(np.concatenate([off.fids, on.fids]), on.dwell_s, on.centre_hz)
+    if seen == "on-off":
+        why = order_of.CONTRADICTED[how].format(ratio=ratio)
         notes += (
-            f"Warning: the NAA line is {ratio:.1f} times lower in {off.name}, given as --edit_off, than in "
-            f"{on.name}; check that they are not exchanged.",
+            f"Warning: {off.name}, given as --edit_off, looks like edit-on ({why}); check that the two are not "
+            "exchanged.",
         )
     fids = np.concatenate([off.fids, on.fids])
     return replace(off, fids=fids, conditions=EDITED, paths=off.paths + on.paths, notes=notes)
