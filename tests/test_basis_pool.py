@@ -361,6 +361,10 @@ def test_priors_survive_json():
     # What an older file does not know was not varied.
     old = PoolPriors.from_json('{"editing_shape": [0.5, 0.5], "b1_scale": [0.7, 1.2]}')
     assert old == PoolPriors.fixed(editing_shape=(0.5, 0.5, 0, 0), b1_scale=(0.7, 1.2))
+    # Bands are of ideal editing alone.
+    assert set(old.ranges_unlike(PoolPriors.fixed(editing_band_hz=(50, 90)))) == {"editing_shape", "b1_scale"}
+    banded = PoolPriors.fixed(editing_shape=(0, 0, 0, 1), editing_band_hz=(50, 90))
+    assert "editing_band_hz" in old.ranges_unlike(banded)
 
 
 def test_one_spectrum_of_a_pool():

@@ -58,6 +58,9 @@ def test_bandwidth_is_where_the_profile_halves():
         )
     with pytest.raises(BasisError, match="no bandwidth"):
         pulses.bandwidth_hz(pulses.ideal(np.pi))
+    selective = pulses.ideal(np.pi, band_hz=60.0)
+    assert pulses.bandwidth_hz(selective) == 60
+    np.testing.assert_allclose(pulses.refocused_fraction(selective, [-40, -29, 0, 29, 40]), [0, 1, 1, 1, 0], atol=1e-9)
 
 
 def test_slr_refocuses_its_band_and_nothing_else():

@@ -148,6 +148,14 @@ def test_the_band_of_a_pulse_survives_json():
         changed["RF"][1] |= wrong
         with pytest.raises(BasisError, match="Only an instantaneous pulse .* has a band"):
             Sequence.from_json(changed)
+    fields["RF"][1]["band"] = None
+    assert Sequence.from_json(fields).blocks[1].pulse.band_hz == np.inf
+    fields["RF"][1]["band"] = "60"
+    with pytest.raises(BasisError, match="band must be a number .Hz., not '60'"):
+        Sequence.from_json(fields)
+    fields["RF"][1] |= {"band": 60.0, "file": "pulse.pta"}
+    with pytest.raises(BasisError, match="A pulse in a file is a real one and has no band"):
+        Sequence.from_json(fields)
 
 
 def with_file(tmp_path, **rf):

@@ -158,7 +158,7 @@ def test_a_start_brings_its_network_and_size(tiny_basis, tiny_model, tmp_path, c
     cases = [
         ([*basis, "--model", "cnn"], "its network is yae, not cnn"),
         ([*basis, "--config", str(tmp_path / "size.json")], "its size differs in quantifier ("),
-        ([], "first has a basis set that is no shipped one: give --basis"),
+        ([], "first has a basis set that is no shipped one: give --basis:"),
     ]
     for words, word in cases:
         assert main([*start, *words, "--output", str(tmp_path / "out")]) == 2

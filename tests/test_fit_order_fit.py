@@ -7,7 +7,7 @@ import pytest
 
 from fsl_mrs_dl.basis.basis_set import read_basis, shipped_basis
 from fsl_mrs_dl.basis.pool import PoolPriors, sample_pool
-from fsl_mrs_dl.fit.edit_order import naa_order, signal_order
+from fsl_mrs_dl.fit.edit_order import MOST_RATIO, naa_order, signal_order
 from fsl_mrs_dl.fit.order_fit import left_unexplained
 from fsl_mrs_dl.synth.dataset import Stream
 from fsl_mrs_dl.synth.priors import recipe_named
@@ -65,3 +65,11 @@ def test_what_is_left_is_the_noise_in_the_right_order():
     # Of other scanners at 3 T it still tells, of another field strength it says nothing.
     assert np.argmin(left_unexplained(fids, DWELL_S, 127.7e6)) == 0
     assert left_unexplained(fids, DWELL_S, 297.2e6) is None
+
+
+def test_what_holds_nothing_tells_nothing():
+    fids = np.array([0.6, 0.4, 0.3, 0.8, 1.0]) @ read_basis(shipped_basis()).fids[..., :2048]
+    for wrong in (0 * fids, fids * [[1], [0]], fids * [[0], [1]], fids * np.nan, fids * np.inf):
+        assert left_unexplained(wrong, DWELL_S, CENTRE_HZ) is None
+    order, how, ratio = signal_order(fids[::-1], DWELL_S, CENTRE_HZ)
+    assert (order, how, ratio) == ("on-off", "fit", MOST_RATIO)

@@ -7,8 +7,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from fsl_mrs_dl.basis.basis_set import read_basis, shipped_basis
 from fsl_mrs_dl.errors import ConfigError, ModelError
-from fsl_mrs_dl.fit.predict import _with_rows
+from fsl_mrs_dl.fit.predict import _with_rows, look
+from fsl_mrs_dl.fit.quantify import basis_for
+from fsl_mrs_dl.fit.trust_checks import Checks
 from fsl_mrs_dl.model.checkpoint import load_model, save_model
 from fsl_mrs_dl.model.guarded import KNEE, Guarded, believed
 from fsl_mrs_dl.model.hybrid import HybridConfig
@@ -129,8 +132,40 @@ def test_rows_of_its_output_can_be_replaced(model, tiny_basis):
 
 def test_refining_undoes_no_doubt(model, tiny_basis):
     prior = learn_prior(model.network, model.config, Stream(tiny_basis, WIDE, 5, None, 64), "a toy", 64)
-    output, _, fids = said(model, tiny_basis, edit_on=lambda fids: fids.roll(1, 0))
-    found = Refiner(prior, 2)(model.network, model.config.input, fids, output)
-    assert (found.kept <= output.belief[:, 0] + 1e-6).all()
-    moved = (found.fractions - output.fractions).abs().amax(1)
-    assert moved[output.belief[:, 0] < 1e-3].max() < 1e-3 and np.isfinite(moved).all()
+    output, _, fids = said(model, tiny_basis)
+    found = [
+        Refiner(prior, 2)(model.network, model.config.input, fids, dataclasses.replace(output, contradiction=distance))
+        for distance in (torch.zeros(64), torch.full((64,), KNEE), torch.full((64,), 1e3))
+    ]
+    wholly, half, not_at_all = (one.kept for one in found)
+    assert wholly.median() > 1e-3
+    torch.testing.assert_close(half, wholly / 2)
+    assert not_at_all.max() < 1e-9
+    torch.testing.assert_close(found[2].fractions, output.fractions, atol=1e-6, rtol=1e-5)
+
+
+def test_of_scans_of_unknown_contents_no_estimate_is_learnt(model, tiny_basis):
+    network = Guarded(SMALL, 4, model.config.input.bins, len(tiny_basis.names))
+    network.load_state_dict(model.network.state_dict())
+    channels, _, _ = scans(model, tiny_basis)
+    output = network(channels)
+    network.loss(output.without_spread(), output.known(clean=channels)).backward()
+    slopes = {name: weights.grad for name, weights in network.named_parameters()}
+    for name, slope in slopes.items():
+        if "spread" in name or name.startswith("expects."):
+            assert slope is None or not slope.any(), name
+    assert slopes["encoder.0.weight"].any() and slopes["off.encoder.0.weight"].any()
+    # Either network's truth is what it said itself, so that only reconstruction teaches.
+    known = output.known(clean=channels)
+    torch.testing.assert_close(known.off.fractions, output.off.fractions)
+    torch.testing.assert_close(known.both.line, output.both.line)
+    assert known.off.clean.shape[1] == 2
+
+
+def test_the_trust_flag_hears_of_contradictions():
+    one, other = (Checks(load_model(name, judged=False), basis_for(load_model(name))) for name in ("hybrid", "hybrid_off"))
+    fids = np.array([0.6, 0.4, 0.3, 0.8, 1.0]) @ read_basis(shipped_basis()).fids[..., :2048]
+    swapped = fids[::-1].copy()
+    found = one(look(one.model, np.stack([fids, swapped])))["contradiction"]
+    assert found[0] < KNEE < 3 * KNEE < found[1]
+    assert "contradiction" not in other(look(other.model, fids[None, :1]))

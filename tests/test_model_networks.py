@@ -36,9 +36,10 @@ def untrained(name):
     """A network of three metabolites on 4 x 100 points; one that needs a basis set gets a random one."""
     network_class, config_class = networks.network_classes(name)
     network = network_class(config_class(), 4, 100, 3)
-    if hasattr(network, "take_basis"):
-        network.basis.normal_()
-        network.times.copy_(network.grid.times(0.5))
+    for part in network.modules():
+        if hasattr(part, "take_basis"):
+            part.basis.normal_()
+            part.times.copy_(part.grid.times(0.5))
     return network
 
 
@@ -198,7 +199,9 @@ def test_defaults_are_cheap(name):
     network = network_class(config_class(), 4, 441, 5).eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.randn(1, 4, 441))
-    assert 0 < counter.get_total_flops() <= 60e6
+    # Two networks in one.
+    most = 120e6 if name == "guarded" else 60e6
+    assert 0 < counter.get_total_flops() <= most
 
 
 @pytest.mark.parametrize("name", networks.NETWORKS)

@@ -40,3 +40,10 @@ def test_weights_are_counted(tiny_basis):
 def test_devices():
     assert benchmark.devices("cpu") == [torch.device("cpu")]
     assert benchmark.devices("auto")[0] == torch.device("cpu")
+
+
+def test_networks_of_two_spectra_are_left_out_for_one(single_basis, monkeypatch):
+    monkeypatch.setattr(benchmark, "preset_names", lambda: ("hybrid", "guarded"))
+    monkeypatch.setattr(benchmark, "training_speed", lambda *_: (100.0, 256))
+    _, one, other, _ = benchmark.benchmark_table(single_basis, PUBLISHED, None, Hardware("cpu")).splitlines()
+    assert one.split()[:2] == ["hybrid", "cpu"] and "guarded" in other and "for 2 spectra" in other

@@ -226,6 +226,10 @@ class PoolPriors:
     def ranges_unlike(self, other):
         """Ranges and weights that differ from another one's, as `with_ranges` takes them."""
         pairs = {f.name: (getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
+        ideal = CHOICES["editing_shape"].index("ideal")
+        if not (self.editing_shape[ideal] or other.editing_shape[ideal]):
+            # Of older pools; nothing has a band.
+            del pairs["editing_band_hz"]
         return {name: list(own) for name, (own, its) in pairs.items() if isinstance(own, tuple) and own != its}
 
     def to_json(self):

@@ -159,7 +159,8 @@ def rotations(pulse, offsets_hz):
         point[:, 1, 0] = -1j * sine * nutation
         point[:, 1, 1] = cosine + 1j * sine * offsets
         total = point @ total
-    return total
+    outside = np.abs(offsets) > pulse.band_hz / 2
+    return np.where(outside[:, None, None], np.eye(2), total)
 
 
 def refocused_fraction(pulse, offsets_hz):
@@ -185,8 +186,10 @@ def bandwidth_hz(pulse):
     both: inverted Mz is 1 - 2 |beta|^2).
 
     Raises:
-        BasisError: the profile has no such edge; an ideal pulse has none.
+        BasisError: the profile has no such edge; an ideal pulse without a band has none.
     """
+    if pulse.band_hz < math.inf:
+        return pulse.band_hz
     if is_ideal(pulse):
         raise BasisError(f"Pulse {pulse.name or '(unnamed)'} acts on all frequencies alike and has no bandwidth.")
     refocuses = refocused_fraction(pulse, 0.0)[0] > np.sin(np.pi * 135 / 360) ** 2

@@ -281,7 +281,9 @@ def _read_waveform(rf, rf_hz, folder):
     scale, duration_s = float(rf.get("ampScale", 1.0)), float(rf["time"])
     if "file" not in rf:
         amplitude, phase = (np.atleast_1d(np.asarray(rf[name], dtype=float)) for name in ("amp", "phase"))
-        return Pulse(rf_hz * scale * amplitude, phase, duration_s, band_hz=float(rf.get("band", np.inf)))
+        return Pulse(rf_hz * scale * amplitude, phase, duration_s, band_hz=_band(rf))
+    if _band(rf) < np.inf:
+        raise BasisError("A pulse in a file is a real one and has no band; leave the field band out.")
     name = str(rf["file"])
     if folder is None or Path(name).name != name:
         raise BasisError(f"A pulse's file stands beside its sequence description, named without folder, not {name}.")
@@ -294,6 +296,14 @@ def _read_waveform(rf, rf_hz, folder):
         phase_unit=rf.get("phaseUnit"),
     )
     return pulse.scaled(scale)
+
+
+def _band(rf):
+    """Full width (Hz) of the band of an RF block's pulse, infinite where it has none."""
+    band = rf.get("band")
+    if isinstance(band, bool) or not isinstance(band, (int, float, type(None))):
+        raise ValueError(f"band must be a number (Hz), not {band!r}.")
+    return np.inf if band is None else float(band)
 
 
 def _receiver(fields, name):

@@ -48,7 +48,7 @@ def problem_of(basis, condition, points):
 
     Args:
         basis: BasisSet.
-        condition: name of the scans' first condition.
+        condition: name of the condition.
         points: how many points of the basis are fitted to the scans.
     """
     ppm = axes.ppm_axis(points, basis.dwell_s, basis.centre_hz)

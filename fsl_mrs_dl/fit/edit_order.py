@@ -23,6 +23,9 @@ DECISIVE_FIT = 1.1
 """What the wrong order leaves unexplained relative to the right one, at least; chosen on simulated scans of random
 contents (docs/preprocessing.md)."""
 
+MOST_RATIO = 100.0
+"""Largest such ratio that is told."""
+
 DETECTED = {
     "fit": "the other way round {ratio:.1f} times as much of the spectra is left unexplained",
     "naa": "the NAA line is {ratio:.1f} times lower in edit-on",
@@ -73,8 +76,9 @@ def decide(fids, dwell_s, centre_hz, header, dimension, forced, name):
         return named, (said, *_contradiction(named, seen, how, ratio))
     if seen is None:
         raise DataError(
-            f"{name}: the header does not name the edit conditions and the spectra do not tell them apart (a fit leaves "
-            "as much of them either way, NAA is as high in both); say --edit_order on-off or off-on."
+            f"{name}: the header does not name the edit conditions, and neither a fit of both orders nor the NAA line "
+            f"(heights differ {ratio:.1f}-fold, {DECISIVE_RATIO:g} is needed) tells them apart; say --edit_order on-off "
+            "or off-on."
         )
     return seen, (f"Edit order {seen}, detected: {DETECTED[how].format(ratio=ratio)}.",)
 
@@ -100,8 +104,9 @@ def signal_order(fids, dwell_s, centre_hz):
         that is, see `DETECTED`.
     """
     left = left_unexplained(fids, dwell_s, centre_hz)
-    if left is not None and max(left) >= DECISIVE_FIT * min(left):
-        return ("off-on" if left[0] < left[1] else "on-off"), "fit", max(left) / max(min(left), 1e-6)
+    if left is not None and max(left) > DECISIVE_FIT * min(left):
+        # Without noise, nothing is left of the right one.
+        return ("off-on" if left[0] < left[1] else "on-off"), "fit", min(max(left) / max(min(left), 1e-9), MOST_RATIO)
     order, ratio = naa_order(fids, dwell_s, centre_hz)
     return order, "naa", ratio
 

@@ -1,7 +1,8 @@
 """Which of two edited spectra is edit-on, by how well a basis set explains them either way.
 
 Editing changes nearly every multiplet: what J leaves in antiphase in edit-off is in phase in edit-on, and lines in the
-editing band are gone. So the right order leaves less of the scan than the wrong one, whichever metabolites there are.
+editing band are gone. So the right order leaves less of the scan than the wrong one, whichever of the shipped basis
+set's metabolites there are.
 """
 
 from functools import lru_cache
@@ -13,8 +14,11 @@ from ..basis.basis_set import EDITED, read_basis, shipped_basis
 from .align_problem import on_problem_grid, points_of, problem_of
 from .align_search import refine, search
 
-MAX_FIELD_DIFFERENCE = 0.1
+MAX_FREQUENCY_DIFFERENCE = 0.1
 """Largest relative difference of spectrometer frequencies at which the shipped basis set still tells."""
+
+CERTAIN_RATIO = 10.0
+"""Signal that the better order explains against what it would explain of noise, below which neither tells."""
 
 
 def left_unexplained(fids, dwell_s, centre_hz):
@@ -29,21 +33,27 @@ def left_unexplained(fids, dwell_s, centre_hz):
         centre_hz: spectrometer frequency (Hz).
 
     Returns:
-        (as edit-off and edit-on, as edit-on and edit-off), or None where the basis set is of another field strength
-        or no fit is found.
+        (as edit-off and edit-on, as edit-on and edit-off), or None where that tells nothing: the basis set is of
+        another field strength, a spectrum is empty, no fit is found, or it explains hardly more than it would of noise.
     """
     basis = _shipped()
     ratio = centre_hz / basis.centre_hz
-    if abs(ratio - 1) > MAX_FIELD_DIFFERENCE:
+    if abs(ratio - 1) > MAX_FREQUENCY_DIFFERENCE or not np.isfinite(fids).all():
         return None
     points = points_of(basis, fids.shape[-1] * dwell_s)
     problems = [problem_of(basis, condition, points) for condition in EDITED]
     spectra = on_problem_grid(problems[0], fids, dwell_s, ratio)
-    spectra = spectra / max(np.linalg.norm(spectra), np.finfo(float).tiny)
+    if not np.linalg.norm(spectra, axis=-1).all():
+        return None
+    spectra = spectra / np.linalg.norm(spectra)
     try:
-        return tuple(_left(problems, pair) for pair in (spectra, spectra[::-1]))
+        left = tuple(_left(problems, pair) for pair in (spectra, spectra[::-1]))
     except (np.linalg.LinAlgError, RuntimeError):  # the second from scipy's nnls
         return None
+    fitted = len(problems[0].basis) + 3
+    free = 2 * spectra.size - 4 * problems[0].nuisance.shape[1] - fitted
+    certain = (1 - min(left)) / fitted > CERTAIN_RATIO * min(left) / max(free, 1)
+    return left if certain else None
 
 
 @lru_cache(maxsize=1)
@@ -53,7 +63,7 @@ def _shipped():
 
 def _left(problems, spectra):
     """Share that is left of (2, band) spectra, edit-off first, of norm 1 together."""
-    first = spectra[:1] / max(np.linalg.norm(spectra[0]), np.finfo(float).tiny)
+    first = spectra[:1] / np.linalg.norm(spectra[0])
     ((shift_hz, width_hz, phase_rad),), _ = refine(problems[0], first, search(problems[0], first))
     decay = problems[0].decay(np.array([shift_hz]), np.array([width_hz]))
     columns = np.concatenate([problem.templates(decay)[0] for problem in problems], -1)

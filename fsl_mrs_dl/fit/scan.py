@@ -98,7 +98,7 @@ def read_scan(path, edit_order=None):
 
     Args:
         path: .nii or .nii.gz file with one voxel; transients (DIM_DYN) are averaged.
-        edit_order: "on-off" or "off-on" to force the order of DIM_EDIT; else header, then signal decide.
+        edit_order: "on-off" or "off-on" to force the order of DIM_EDIT; else header, then the spectra decide.
 
     Raises:
         DataError: the file cannot be read or used; the message says what to do.

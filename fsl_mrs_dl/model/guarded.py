@@ -13,12 +13,12 @@ from torch import nn
 
 from ..errors import ConfigError
 from .hybrid import Hybrid, HybridOutput
-from .output import SPREAD_RANGE, Bounded, Output, quantification_loss, to_largest
+from .output import SPREAD_RANGE, Bounded, quantification_loss, to_largest
 
 KNEE, STEEPNESS = 1.5, 4.0
 """Distance of the two estimates, in errors that edit-off expects, at which either counts half, and the power of the
-distance with which that changes. Chosen on simulated scans (docs/results.md): 3 % worse where edit-on is right, and 6 %
-worse than edit-off alone where it is not; nearer knees are better there and worse here."""
+distance with which that changes. Chosen on simulated scans (docs/results.md): nearer knees are better where edit-on is
+not as in any simulation, and worse where it is."""
 
 LEAST_DISTANCE = 1e-3
 """Distances below this count as this."""
@@ -28,7 +28,7 @@ UNITS = 16
 
 
 def believed(contradiction):
-    """(batch, 1) how far both spectra are believed, 0 to 1, at a contradiction (batch,) as of GuardedOutput."""
+    """How far both spectra are believed, (batch, 1) from 0 to 1, at a contradiction (batch,) as of GuardedOutput."""
     return (1 / (1 + (contradiction / KNEE) ** STEEPNESS))[:, None]
 
 
@@ -39,8 +39,10 @@ class Guarded(Hybrid):
         ConfigError: there are no two spectra.
     """
 
+    spectra = 2
+
     def __init__(self, config, channels, bins, metabolites):
-        if channels != 4:
+        if channels != 2 * self.spectra:
             raise ConfigError("The network guarded is for edit-off and edit-on: take hybrid for one spectrum.")
         super().__init__(config, channels, bins, metabolites)
         self.off = Hybrid(config, channels // 2, bins, metabolites)
@@ -58,6 +60,9 @@ class Guarded(Hybrid):
         """Refuse buffers that `take_basis` cannot have made, as of Hybrid."""
         super().check_taken(config)
         self.off.check_taken(config)
+        one, other = (basis / basis.norm().clamp_min(1e-9) for basis in (self.basis[0], self.off.basis[0]))
+        if not torch.allclose(one, other, atol=1e-4):
+            raise ConfigError("The weights hold two basis sets, not of the model's configuration.")
 
     def forward(self, channels):
         """(batch, channel, bin) to GuardedOutput; all but fractions and spread are of the network of both spectra."""
@@ -72,17 +77,30 @@ class Guarded(Hybrid):
         return GuardedOutput(**parts, both=both, off=off, contradiction=contradiction)
 
     def expected(self, both, off, apart, belief):
-        """(batch, metabolite) logarithms of the errors expected of the joined estimates, from those of the parts."""
-        plain = torch.lerp(off.exp(), both.exp(), belief).log()
-        seen = (both, off, apart.clamp_min(LEAST_DISTANCE).log(), torch.logit(belief, 1e-4).expand_as(both))
-        # Expecting errors well must not cost making small ones.
-        more = self.expects(torch.stack(seen, -1).detach().float())[..., 0]
-        return Bounded.apply(plain.detach().float() + more, *SPREAD_RANGE)
+        """(batch, metabolite) logarithms of the errors relative to the largest that are expected of the joined estimates.
+
+        Args:
+            both, off: (batch, metabolite) the same of either network's.
+            apart: (batch, metabolite) distance of their estimates.
+            belief: (batch, 1) of `believed`.
+        """
+        with torch.autocast(apart.device.type, enabled=False):
+            # Expecting errors well must not cost making small ones.
+            both, off, apart, belief = (values.detach().float() for values in (both, off, apart, belief))
+            plain = torch.lerp(off.exp(), both.exp(), belief).log()
+            seen = (both, off, apart.clamp_min(LEAST_DISTANCE).log(), torch.logit(belief, 1e-4).expand_as(both))
+            more = self.expects(torch.stack(seen, -1))[..., 0]
+            return Bounded.apply(plain + more, *SPREAD_RANGE)
 
     def loss(self, output, truth, epoch=0):
         """Scalar training loss: of the joined estimates, and of either network's own."""
-        of_off = replace(truth, clean=truth.clean[:, :2])
-        return quantification_loss(output, truth) + super().loss(output.both, truth) + self.off.loss(output.off, of_off)
+        if isinstance(truth, GuardedOutput):
+            both, off = truth.both, truth.off
+        else:
+            both, off = truth, replace(truth, clean=truth.clean[:, :2])
+        # Line parameters are those of the network of both spectra, which learns them for itself.
+        joined = quantification_loss(replace(output, line=output.line.detach()), truth)
+        return joined + super().loss(output.both, both, epoch) + self.off.loss(output.off, off, epoch)
 
 
 @dataclass(frozen=True)
@@ -96,11 +114,22 @@ class GuardedOutput(HybridOutput):
             of the errors that the second one expects of itself.
     """
 
-    both: Output | None = None
-    off: Output | None = None
+    both: HybridOutput | None = None
+    off: HybridOutput | None = None
     contradiction: torch.Tensor | None = None
 
     @property
     def belief(self):
         """(batch, 1) how far the network of both spectra is believed."""
         return believed(self.contradiction)
+
+    def known(self, fractions=None, clean=None):
+        """As of Output; either network's own is what it said itself."""
+        of_off = None if clean is None else clean[:, :2]
+        parts = {"both": self.both.known(fractions, clean), "off": self.off.known(fractions, of_off)}
+        return GuardedOutput(**vars(super().known(fractions, clean)), **parts)
+
+    def without_spread(self):
+        """As of Output, of either network too."""
+        both, off = self.both.without_spread(), self.off.without_spread()
+        return replace(self, spread=None, both=both, off=off)

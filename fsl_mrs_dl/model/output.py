@@ -1,6 +1,6 @@
 """What every network says about a scan, what it is compared with, and the losses on it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -84,6 +84,24 @@ class Output:
     clean: torch.Tensor | None = None
     spread: torch.Tensor | None = None
     features: torch.Tensor | None = None
+
+    def known(self, fractions=None, clean=None):
+        """What was said, as the truth of a scan of which only these are known: nothing is learnt of the rest.
+
+        Args:
+            fractions: (batch, metabolite); None where they are not known.
+            clean: (batch, channel, bin); None where it is not known.
+        """
+        own = None if self.clean is None else self.clean.detach()
+        return Output(
+            self.fractions.detach() if fractions is None else fractions,
+            self.line.detach(),
+            own if clean is None or own is None else clean,
+        )
+
+    def without_spread(self):
+        """The same without expected errors, of which then nothing is learnt."""
+        return replace(self, spread=None)
 
 
 class Bounded(torch.autograd.Function):

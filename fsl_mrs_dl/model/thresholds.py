@@ -37,8 +37,9 @@ WORDS = {
     "water": "water is left: {value:.0f} times the highest line",
     "disagreement": "a fit with free concentrations disagrees with the network",
     "reconstruction": "the network's reconstruction is {value:.0%} of the fit away from the scan, beyond the noise",
-    "contradiction": "edit-on says other concentrations than edit-off ({value:.1f} times its expected error)",
-    "editing": "edit-off and edit-on contradict each other ({value:.0%} of the fit)",
+    "contradiction": "the network has other concentrations from both spectra than from edit-off ({value:.1f} times the "
+    "error that it expects)",
+    "editing": "least-squares fits of edit-off and of edit-on contradict each other ({value:.0%} of the fit)",
     "subtraction": "creatine or choline do not cancel in the difference ({value:.0%} of the highest line)",
     "expected error": "the network expects errors of {value:.2f} of the largest concentration",
     "latent": "what the network sees in the scan is {value:.1f} times as far from its training as in most good scans",

@@ -89,6 +89,10 @@ def benchmark_table(basis, recipe, pool, hardware, precision="32-true", batch=No
     lines = [f"{'network':<16}{'device':<8}{'batch':>6}{'scans/s':>10}{'steps/s':>10}{'M weights':>11}"]
     for name in preset_names():
         preset = preset_named(name)
+        spectra = getattr(network_classes(preset.network)[0], "spectra", len(basis.conditions))
+        if spectra != len(basis.conditions):
+            lines.append(f"{name:<16}for {spectra} spectra, which this basis set has not")
+            continue
         for device in devices(hardware.accelerator):
             autocast = mixed if device.type == "cuda" else None
             speed, size = training_speed(preset, basis, recipe, pool, device, batch, autocast, seconds)

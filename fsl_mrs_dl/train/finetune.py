@@ -100,14 +100,11 @@ class Adapting(Trainee):
         output = self.network(real_channels)
         # What is not known of a real scan is taken as the network says it: nothing is learnt of it (but the guess of a
         # hybrid network, which follows what least squares makes of it).
-        fractions, clean = output.fractions.detach(), output.clean
         if self.real.concentrations is not None:
-            fractions = self.real_fractions[chosen]
-            clean = None if clean is None else clean.detach()
+            known = output.known(fractions=self.real_fractions[chosen])
         else:
             # Nor that there were no errors.
-            output, clean = replace(output, spread=None), real_channels
-        known = Output(fractions, output.line.detach(), clean)
+            known, output = output.known(clean=real_channels), output.without_spread()
         return simulated + REAL_SHARE * self.network.loss(output, known, epoch=RAMPED)
 
     def _real_input(self, number):
@@ -179,5 +176,5 @@ def check_teachable(model, real):
     if clean is None:
         raise ModelError(
             f"The model {model.name} has no decoder, so scans of unknown contents teach it nothing: give --truth, or "
-            "adapt a model of the network yae or hybrid."
+            "adapt a model of the network yae, hybrid or guarded."
         )

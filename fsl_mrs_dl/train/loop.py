@@ -205,7 +205,9 @@ def start_unlike(start, config, options):
     free = {name: getattr(config, name) for name in ("line", "basis_fingerprint", "basis_linewidth_hz")}
     if found or replace(own, **free) == config:
         return found
-    return ["its input is another one (give a --basis of its spectra and field strength, or a model of this version)"]
+    here, there = (one.input.centre_hz * 1e-6 for one in (config, own))
+    way_out = f"give a --basis of the same spectra at {there:.6g} MHz, here {here:.6g} MHz, or a model of this version"
+    return [f"its input is another one ({way_out})"]
 
 
 def of_another_basis(start, config):
