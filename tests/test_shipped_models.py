@@ -26,7 +26,8 @@ def test_each_fits_its_basis_set_and_is_small(name):
     check_basis_fits(model, basis_for(model))
     folder = Path(fsl_mrs_dl.__file__).parent / "models" / name
     assert model.config.metabolites == NAMES
-    assert sum(path.stat().st_size for path in folder.iterdir()) < 15e6
+    # The guarded one is two networks.
+    assert sum(path.stat().st_size for path in folder.iterdir()) < (25e6 if model.config.network == "guarded" else 15e6)
     card = json.loads((folder / "card.json").read_text())
     assert "vivo" in card["not_for"] and card["training"]["machine"]
     assert "fsl_mrs_dl train" in card["training"]["command"]

@@ -23,6 +23,10 @@ not as in any simulation, and worse where it is."""
 LEAST_DISTANCE = 1e-3
 """Distances below this count as this."""
 
+FARTHEST = 3 * KNEE
+"""Distance beyond which the error that is expected grows no more: the joined estimate is that of edit-off by then, however
+far off the other one is, and training has few scans of larger distances."""
+
 UNITS = 16
 """Hidden units of the small network that says how far the joined estimates are off."""
 
@@ -70,26 +74,28 @@ class Guarded(Hybrid):
         high, low = to_largest(both.fractions), to_largest(off.fractions)
         apart = (high - low).detach().abs()
         contradiction = (apart / off.spread.detach().exp()).square().mean(1).sqrt()
-        belief = believed(contradiction)
-        joined = torch.lerp(low, high, belief)
-        spread = self.expected(both.spread, off.spread, apart, belief)
+        joined = torch.lerp(low, high, believed(contradiction))
+        spread = self.expected(both.spread, off.spread, apart, contradiction)
         parts = vars(both) | {"fractions": joined / joined.sum(1, keepdim=True).clamp_min(1e-9), "spread": spread}
         return GuardedOutput(**parts, both=both, off=off, contradiction=contradiction)
 
-    def expected(self, both, off, apart, belief):
+    def expected(self, both, off, apart, contradiction):
         """(batch, metabolite) logarithms of the errors relative to the largest that are expected of the joined estimates.
 
         Args:
             both, off: (batch, metabolite) the same of either network's.
             apart: (batch, metabolite) distance of their estimates.
-            belief: (batch, 1) of `believed`.
+            contradiction: (batch,) as of GuardedOutput.
         """
         with torch.autocast(apart.device.type, enabled=False):
             # Expecting errors well must not cost making small ones.
-            both, off, apart, belief = (values.detach().float() for values in (both, off, apart, belief))
+            both, off, apart, contradiction = (values.detach().float() for values in (both, off, apart, contradiction))
+            belief = believed(contradiction)
             plain = torch.lerp(off.exp(), both.exp(), belief).log()
-            seen = (both, off, apart.clamp_min(LEAST_DISTANCE).log(), torch.logit(belief, 1e-4).expand_as(both))
-            more = self.expects(torch.stack(seen, -1))[..., 0]
+            nearer = (FARTHEST / contradiction.clamp_min(LEAST_DISTANCE)).clamp_max(1)
+            near = (apart * nearer[:, None]).clamp_min(LEAST_DISTANCE).log()
+            trust = torch.logit(believed(contradiction * nearer), 1e-4).expand_as(off)
+            more = self.expects(torch.stack((plain, off, near, trust), -1))[..., 0]
             return Bounded.apply(plain + more, *SPREAD_RANGE)
 
     def loss(self, output, truth, epoch=0):
