@@ -186,7 +186,7 @@ def test_estimates_are_corrected_for_shrinkage_where_that_is_asked_for(tiny_mode
 
 
 @pytest.mark.parametrize(
-    ("level", "words"), [("in range", None), ("caution", "may be too narrow"), ("out of range", "are too narrow")]
+    ("level", "words"), [("in range", None), ("caution", "may be too narrow"), ("out of range", "may be too narrow")]
 )
 def test_the_report_says_where_intervals_are_too_narrow(plain, tmp_path, level, words):
     judged = dataclasses.replace(with_errors(plain), trust=Trust(level, 3.0, ("the lines are wide",)))

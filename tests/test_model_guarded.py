@@ -9,8 +9,9 @@ from safetensors.torch import load_file, save_file
 
 from fsl_mrs_dl.basis.basis_set import read_basis, shipped_basis
 from fsl_mrs_dl.errors import ConfigError, ModelError
-from fsl_mrs_dl.fit.predict import _with_rows, look
+from fsl_mrs_dl.fit.predict import _with_rows, look, predict
 from fsl_mrs_dl.fit.quantify import basis_for
+from fsl_mrs_dl.fit.scan import EDITED, Scan
 from fsl_mrs_dl.fit.trust_checks import Checks
 from fsl_mrs_dl.model.checkpoint import load_model, save_model
 from fsl_mrs_dl.model.guarded import KNEE, Guarded, believed
@@ -21,7 +22,7 @@ from fsl_mrs_dl.model.refine import Refiner
 from fsl_mrs_dl.synth.dataset import Stream
 from fsl_mrs_dl.synth.priors import PUBLISHED
 from fsl_mrs_dl.train.learn_prior import learn_prior
-from fsl_mrs_dl.train.loop import Hardware, train
+from fsl_mrs_dl.train.loop import Hardware, of_both_spectra, train
 from fsl_mrs_dl.train.plan import TrainConfig
 
 SMALL = HybridConfig(widths=(8, 16), dense=32)
@@ -160,6 +161,27 @@ def test_of_scans_of_unknown_contents_no_estimate_is_learnt(model, tiny_basis):
     torch.testing.assert_close(known.off.fractions, output.off.fractions)
     torch.testing.assert_close(known.both.line, output.both.line)
     assert known.off.clean.shape[1] == 2
+
+
+def test_its_network_of_both_spectra_can_be_trained_on_alone(model, tiny_basis):
+    one = of_both_spectra(model)
+    channels, _, _ = scans(model, tiny_basis)
+    with torch.no_grad():
+        torch.testing.assert_close(one.network(channels).fractions, model.network(channels).both.fractions)
+    assert one.config.network == "hybrid" and one.trust is None
+    plan = TrainConfig(number=32, batch=32, epochs=1, held_out=32, learning_rate=1e-12, weight_decay=0)
+    further = train("hybrid", tiny_basis, WIDE, plan, SMALL, progress=False, start=one)
+    torch.testing.assert_close(further.network.state_dict(), one.network.state_dict(), atol=1e-9, rtol=0)
+
+
+def test_a_note_tells_where_an_estimate_comes_from():
+    trained, basis = load_model("hybrid"), read_basis(shipped_basis())
+    fids = np.array([0.6, 0.4, 0.3, 0.8, 1.0]) @ basis.fids[..., :2048]
+    scan = Scan(fids, EDITED, 5e-4, basis.centre_hz)
+    wrong = dataclasses.replace(scan, fids=np.stack([fids[0], fids[0]]))
+    right, told = (predict(trained, one, basis).notes for one in (scan, wrong))
+    assert not any("contradicts" in note for note in right)
+    assert any(note.startswith("Edit-on contradicts edit-off: the concentrations are to ") for note in told)
 
 
 def test_the_trust_flag_hears_of_contradictions():

@@ -84,7 +84,7 @@ def run(args):
     from ..model.checkpoint import load_model
     from ..synth.dataset import as_narrow
     from ..synth.priors import recipe_named
-    from ..train.loop import Hardware, settings, train
+    from ..train.loop import Hardware, of_both_spectra, settings, train
 
     hardware = Hardware(args.device, args.devices, args.nodes, args.strategy)
     pool = pool_of_options(args.pool, args.pool_spectrum)
@@ -93,6 +93,8 @@ def run(args):
     if args.benchmark:
         _check_benchmark(args)
     start = load_model(args.start) if args.start else None
+    if start is not None and (start.config.network, args.model) == ("guarded", "hybrid"):
+        start = of_both_spectra(start)
     preset = _preset(args, start)
     plan = _plan(args, preset)
     if args.finetune:

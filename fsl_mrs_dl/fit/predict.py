@@ -8,6 +8,7 @@ import torch
 from .. import axes
 from ..errors import DataError, ModelError
 from ..model.doubt import unexplained
+from ..model.guarded import GuardedOutput
 from ..model.inputs import network_input, noise_level
 from ..model.output import LINE_PARAMETERS, expected_spread, to_largest
 from .align import Aligner, align
@@ -261,9 +262,20 @@ def predict_prepared(model, prepared, seen=None):
         gauss_hz=max(values["gauss_hz"], 0.0),
         shift_hz=values["shift_hz"] + prepared.shift_hz,
         phase_rad=values["phase_rad"] + prepared.phase_rad,
-        notes=((BROADENED,) if narrow[0] else ()) + _settings(model),
+        notes=((BROADENED,) if narrow[0] else ()) + _disbelieved(seen.output) + _settings(model),
         uncertainty=uncertainty,
     )
+
+
+DISBELIEVED = "Edit-on contradicts edit-off: the concentrations are to {share:.0%} those of edit-off alone."
+"""Note of a scan whose both spectra a guarded network believes to less than a half."""
+
+
+def _disbelieved(output):
+    """Note on what the estimate of one scan comes from, where that is not both spectra."""
+    if not isinstance(output, GuardedOutput) or output.belief[0] >= 0.5:
+        return ()
+    return (DISBELIEVED.format(share=1 - float(output.belief[0])),)
 
 
 UNBIASED = (

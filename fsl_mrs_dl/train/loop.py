@@ -14,7 +14,7 @@ from .._version import __version__
 from ..config import to_dict
 from ..errors import ConfigError
 from ..model.card import versions
-from ..model.checkpoint import ModelConfig, TrainedModel
+from ..model.checkpoint import ModelConfig, TrainedModel, build_network
 from ..model.inputs import InputConfig
 from ..model.networks import network_classes
 from ..model.output import LineScale
@@ -160,6 +160,18 @@ def start_text(start, config):
     earlier = f"; {training['start']}" if "start" in training else ""
     basis = ", another basis set" if of_another_basis(start, config) else ""
     return f"weights of {start.name}: {scans} scans on {machine}{basis}{earlier}"
+
+
+def of_both_spectra(start):
+    """The network of both spectra inside a guarded TrainedModel, as a model of the network hybrid.
+
+    Its card, and so what a training from it tells, stays that of the whole model.
+    """
+    config = replace(start.config, network="hybrid")
+    network = build_network(config, start.options)
+    weights = start.network.state_dict()
+    network.load_state_dict({name: weights[name] for name in network.state_dict()})
+    return replace(start, config=config, network=network.eval(), calibration=None, trust=None, prior=None)
 
 
 def take_weights(network, start, config, options, basis):
