@@ -27,13 +27,13 @@ MOST_RATIO = 100.0
 """Largest such ratio that is told."""
 
 DETECTED = {
-    "fit": "the other way round {ratio:.1f} times as much of the spectra is left unexplained",
+    "fit": "taken the other way round, a fit leaves {ratio:.1f} times as much unexplained",
     "naa": "the NAA line is {ratio:.1f} times lower in edit-on",
 }
 """How an order was found: why it is right."""
 
 CONTRADICTED = {
-    "fit": "{ratio:.1f} times as much of the spectra is left unexplained as the other way round",
+    "fit": "a fit leaves {ratio:.1f} times as much unexplained as taken the other way round",
     "naa": "the NAA line is {ratio:.1f} times lower in the spectrum taken as edit-off",
 }
 """The same: why another one is wrong."""
