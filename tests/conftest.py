@@ -49,6 +49,16 @@ def pool_of(basis, gains):
     return Pool(np.stack([basis.fids * gain for gain in gains]), basis.names, basis.conditions)
 
 
+def assert_survives_saving(model, folder):
+    """A model of edited spectra gives the same after saving and loading, without being told its basis set again."""
+    from fsl_mrs_dl.model.checkpoint import load_model, save_model
+
+    save_model(model, folder)
+    channels = torch.randn(2, 4, model.config.input.bins)
+    with torch.no_grad():
+        torch.testing.assert_close(load_model(folder).network(channels).fractions, model.network(channels).fractions)
+
+
 def make_basis(points=2048, dwell_s=5e-4, conditions=("edit_off", "edit_on")):
     """The made-up basis set on any grid; lines of 1 Hz."""
     t = axes.time_axis(points, dwell_s)

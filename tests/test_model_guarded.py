@@ -13,7 +13,7 @@ from fsl_mrs_dl.fit.predict import _with_rows, look, predict
 from fsl_mrs_dl.fit.quantify import basis_for
 from fsl_mrs_dl.fit.scan import EDITED, Scan
 from fsl_mrs_dl.fit.trust_checks import Checks
-from fsl_mrs_dl.model.checkpoint import load_model, save_model
+from fsl_mrs_dl.model.checkpoint import load_model
 from fsl_mrs_dl.model.guarded import KNEE, Guarded, believed
 from fsl_mrs_dl.model.hybrid import HybridConfig
 from fsl_mrs_dl.model.inputs import network_input
@@ -24,6 +24,8 @@ from fsl_mrs_dl.synth.priors import PUBLISHED
 from fsl_mrs_dl.train.learn_prior import learn_prior
 from fsl_mrs_dl.train.loop import Hardware, of_both_spectra, train
 from fsl_mrs_dl.train.plan import TrainConfig
+
+from .conftest import assert_survives_saving
 
 SMALL = HybridConfig(widths=(8, 16), dense=32)
 WIDE = dataclasses.replace(
@@ -102,11 +104,7 @@ def test_it_learns_both_networks_and_no_error_shapes_what_is_estimated(model, ti
 
 
 def test_it_brings_its_basis_along(model, tmp_path):
-    save_model(model, tmp_path / "saved")
-    loaded = load_model(tmp_path / "saved")
-    channels = torch.randn(2, 4, model.config.input.bins)
-    with torch.no_grad():
-        torch.testing.assert_close(loaded.network(channels).fractions, model.network(channels).fractions)
+    assert_survives_saving(model, tmp_path / "saved")
     weights = load_file(tmp_path / "saved" / "weights.safetensors")
     save_file({**weights, "off.basis": weights["off.basis"] * 50}, tmp_path / "saved" / "weights.safetensors")
     with pytest.raises(ModelError, match="not of the model's configuration"):
@@ -185,7 +183,8 @@ def test_a_note_tells_where_an_estimate_comes_from():
 
 
 def test_the_trust_flag_hears_of_contradictions():
-    one, other = (Checks(load_model(name, judged=False), basis_for(load_model(name))) for name in ("hybrid", "hybrid_off"))
+    models = (load_model(name, judged=False) for name in ("hybrid", "hybrid_off"))
+    one, other = (Checks(trained, basis_for(trained)) for trained in models)
     fids = np.array([0.6, 0.4, 0.3, 0.8, 1.0]) @ read_basis(shipped_basis()).fids[..., :2048]
     swapped = fids[::-1].copy()
     found = one(look(one.model, np.stack([fids, swapped])))["contradiction"]

@@ -21,6 +21,8 @@ from fsl_mrs_dl.synth.priors import PUBLISHED
 from fsl_mrs_dl.train.loop import Hardware, train
 from fsl_mrs_dl.train.plan import TrainConfig
 
+from .conftest import assert_survives_saving
+
 POINTS, DWELL_S = 2048, 5e-4
 SMALL = HybridConfig(widths=(8, 16), dense=32)
 
@@ -100,11 +102,7 @@ def test_it_learns_fast(model, tiny_basis):
 
 
 def test_it_brings_its_basis_along(model, tmp_path):
-    save_model(model, tmp_path / "saved")
-    loaded = load_model(tmp_path / "saved")
-    channels = torch.randn(2, 4, model.config.input.bins)
-    with torch.no_grad():
-        torch.testing.assert_close(loaded.network(channels).fractions, model.network(channels).fractions)
+    assert_survives_saving(model, tmp_path / "saved")
 
 
 @pytest.mark.parametrize(

@@ -49,8 +49,8 @@ class Pulse:
             raise BasisError(f"A pulse needs a duration above 0 s, not {self.duration_s}.")
         if not self.band_hz > 0 or (self.band_hz < math.inf and not is_ideal(self)):
             raise BasisError(
-                f"Only an instantaneous pulse (of {IDEAL_DURATION_S:g} s) has a band, above 0 Hz, not {self.band_hz} Hz "
-                f"at {self.duration_s} s."
+                f"Only an instantaneous pulse (of {IDEAL_DURATION_S:g} s) has a band, above 0 Hz, not {self.band_hz} "
+                f"Hz at {self.duration_s} s."
             )
 
     @property

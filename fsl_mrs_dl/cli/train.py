@@ -104,7 +104,9 @@ def run(args):
     options = _options(args, preset, start)
     basis = read_basis(args.basis or shipped_basis()) if start is None else basis_for(start, args.basis)
     if start is not None and not args.basis and basis.fingerprint() != start.config.basis_fingerprint:
-        raise ConfigError(f"{start.name} has a basis set that is no shipped one: give --basis: its own, or the one to train for.")
+        raise ConfigError(
+            f"{start.name} has a basis set that is no shipped one: give --basis: its own, or the one to train for."
+        )
     check_basis(basis)
     scans = _stored(args, plan)
     if scans is None:

@@ -14,12 +14,9 @@ import numpy as np
 
 from .. import axes
 from ..errors import DataError
-from .align_problem import BAND_PPM, MAX_SHIFT_PPM, on_problem_grid, points_of, problem_of
+from .align_problem import BAND_PPM, MAX_SHIFT_PPM, is_certain, on_problem_grid, points_of, problem_of
 from .align_search import refine, search
 from .scan import check_field
-
-CERTAIN_RATIO = 10.0
-"""Signal that the basis explains against what it would explain of noise, below which a note warns."""
 
 UNCERTAIN = (
     "Warning: hardly any metabolite signal was found between "
@@ -108,8 +105,5 @@ class Aligner:
     def _doubts(self, share, shift_hz):
         """Warnings about an alignment that may be wrong."""
         problem = self._problem
-        fitted = len(problem.basis) + 3
-        free = 2 * len(problem.band) - 2 * problem.nuisance.shape[1] - fitted
-        ratio = (share / fitted) / max((1 - share) / free, 1e-12)
-        notes = (UNCERTAIN,) if ratio < CERTAIN_RATIO else ()
+        notes = () if is_certain(problem, share) else (UNCERTAIN,)
         return notes + (FAR,) if abs(shift_hz) > 0.98 * problem.limit_hz else notes

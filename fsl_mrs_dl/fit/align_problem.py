@@ -22,6 +22,9 @@ WATER_WIDTHS_HZ = (2.0, 8.0, 25.0)
 NUISANCE_CUTOFF = 1e-3
 """Water and baseline terms weaker than this, relative to the strongest, are left out."""
 
+CERTAIN_RATIO = 10.0
+"""Signal that the basis explains against what it would explain of noise, below which a fit tells nothing."""
+
 
 def points_of(basis, duration_s):
     """How many points of a BasisSet are fitted to scans of a duration (s)."""
@@ -40,6 +43,19 @@ def on_problem_grid(problem, fids, dwell_s, frequency_ratio):
     """
     on_grid = axes.resample(fids, dwell_s, problem.dwell_s / frequency_ratio, problem.basis.shape[-1])
     return problem.clear(axes.fid_to_spectrum(on_grid)[..., problem.band])
+
+
+def is_certain(problem, share, spectra=1):
+    """Whether a fit with a Problem's basis explains more of spectra than it would of noise.
+
+    Args:
+        problem: Problem.
+        share: of the spectra's energy that it explains.
+        spectra: how many are fitted together, with one set of amplitudes, shift, width and phase.
+    """
+    fitted = len(problem.basis) + 3
+    free = 2 * spectra * (len(problem.band) - problem.nuisance.shape[1]) - fitted
+    return (share / fitted) / max((1 - share) / free, 1e-12) >= CERTAIN_RATIO
 
 
 @lru_cache(maxsize=8)

@@ -77,8 +77,8 @@ def decide(fids, dwell_s, centre_hz, header, dimension, forced, name):
     if seen is None:
         raise DataError(
             f"{name}: the header does not name the edit conditions, and neither a fit of both orders nor the NAA line "
-            f"(heights differ {ratio:.1f}-fold, {DECISIVE_RATIO:g} is needed) tells them apart; say --edit_order on-off "
-            "or off-on."
+            f"(heights differ {ratio:.1f}-fold, {DECISIVE_RATIO:g} is needed) tells them apart; say --edit_order "
+            "on-off or off-on."
         )
     return seen, (f"Edit order {seen}, detected: {DETECTED[how].format(ratio=ratio)}.",)
 

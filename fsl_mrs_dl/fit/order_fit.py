@@ -11,14 +11,11 @@ import numpy as np
 from scipy.optimize import nnls
 
 from ..basis.basis_set import EDITED, read_basis, shipped_basis
-from .align_problem import on_problem_grid, points_of, problem_of
+from .align_problem import is_certain, on_problem_grid, points_of, problem_of
 from .align_search import refine, search
 
 MAX_FREQUENCY_DIFFERENCE = 0.1
 """Largest relative difference of spectrometer frequencies at which the shipped basis set still tells."""
-
-CERTAIN_RATIO = 10.0
-"""Signal that the better order explains against what it would explain of noise, below which neither tells."""
 
 
 def left_unexplained(fids, dwell_s, centre_hz):
@@ -50,10 +47,7 @@ def left_unexplained(fids, dwell_s, centre_hz):
         left = tuple(_left(problems, pair) for pair in (spectra, spectra[::-1]))
     except (np.linalg.LinAlgError, RuntimeError):  # the second from scipy's nnls
         return None
-    fitted = len(problems[0].basis) + 3
-    free = 2 * spectra.size - 4 * problems[0].nuisance.shape[1] - fitted
-    certain = (1 - min(left)) / fitted > CERTAIN_RATIO * min(left) / max(free, 1)
-    return left if certain else None
+    return left if is_certain(problems[0], 1 - min(left), spectra=2) else None
 
 
 @lru_cache(maxsize=1)

@@ -363,7 +363,7 @@ def _conditions(data):
 
 
 def _rough(acquisition):
-    """(condition, point) FIDs of an Acquisition, combined well enough to tell edit-on, and DIM_EDIT's number or None."""
+    """(condition, point) FIDs of an Acquisition, combined so far as to tell edit-on; DIM_EDIT's number or None."""
     data, tags = acquisition.data, acquisition.tags
     place = {tag: number for number, tag in zip((5, 6, 7), tags) if tag in _KNOWN}
     sources = [place.get(tag, -1) - 4 for tag in ("DIM_EDIT", "DIM_COIL", "DIM_DYN")]

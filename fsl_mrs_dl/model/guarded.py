@@ -24,8 +24,8 @@ LEAST_DISTANCE = 1e-3
 """Distances below this count as this."""
 
 FARTHEST = 3 * KNEE
-"""Distance beyond which the error that is expected grows no more: the joined estimate is that of edit-off by then, however
-far off the other one is, and training has few scans of larger distances."""
+"""Distance beyond which the error that is expected grows no more: the joined estimate is that of edit-off by then,
+however far off the other one is, and training has few scans of larger distances."""
 
 UNITS = 16
 """Hidden units of the small network that says how far the joined estimates are off."""
@@ -80,7 +80,7 @@ class Guarded(Hybrid):
         return GuardedOutput(**parts, both=both, off=off, contradiction=contradiction)
 
     def expected(self, both, off, apart, contradiction):
-        """(batch, metabolite) logarithms of the errors relative to the largest that are expected of the joined estimates.
+        """(batch, metabolite) logarithms of the errors, relative to the largest, expected of the joined estimates.
 
         Args:
             both, off: (batch, metabolite) the same of either network's.

@@ -17,10 +17,11 @@ NETWORKS = {
 """Name -> (network, its configuration); a new network is one line here and one module.
 
 A network is made by `network(config, channels, bins, metabolites)`, has `forward(channels) -> output.Output` and
-`loss(output, truth, epoch=0)`, with the number of the epoch for weights that change in training. Its configuration is
-a frozen dataclass; `input_bins` there, if any, is how many points of a spectrum it sees; `SEARCH` and `searched`, if
-any, are what a model selection varies and the configuration of a choice. `spectra`, if any, is how many a
-scan must have. `take_basis(fids, config)`, if any, tells the network the basis set before it is trained, and `check_taken(config)` refuses loaded weights that hold none."""
+`loss(output, truth, epoch=0)`, with the number of the epoch for weights that change in training. Its configuration is a
+frozen dataclass; `input_bins` there, if any, is how many points of a spectrum it sees; `SEARCH` and `searched`, if any,
+are what a model selection varies and the configuration of a choice. `spectra`, if any, is how many a scan must have.
+`take_basis(fids, config)`, if any, tells the network the basis set before it is trained, and `check_taken(config)`
+refuses loaded weights that hold none."""
 
 
 def network_classes(name):

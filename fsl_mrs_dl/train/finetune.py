@@ -15,7 +15,6 @@ from ..errors import DataError, ModelError
 from ..model.card import adapted_scans
 from ..model.checkpoint import TrainedModel
 from ..model.inputs import network_input
-from ..model.output import Output
 from .calibrate import calibrate_trained
 from .feed import Source, seed_of
 from .loop import Hardware, fit, held_out_errors, machine_text
