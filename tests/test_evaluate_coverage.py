@@ -169,8 +169,8 @@ def test_the_basis_set_alone_may_stand_for_a_pool(place, tiny_basis, monkeypatch
     found = load_model(place / "model")
     assert found.calibration.source == "recipe published, seed 1001, the model's basis set"
     said = capsys.readouterr().out
-    assert "| basis | Cr |" in said and "| basis, unbiased | Cr |" in said
-    assert found.without_shrinkage().unbiased
+    assert "| basis | Cr |" in said and "| basis, shrunk | Cr |" in said
+    assert found.unbiased and not found.with_shrinkage().unbiased
 
 
 def test_a_calibration_that_knows_nothing_cannot_be_tested(tiny_model, tmp_path):

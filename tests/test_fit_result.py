@@ -21,6 +21,7 @@ from fsl_mrs_dl.fit.group import write_group
 from fsl_mrs_dl.fit.result import ModelRecord, make_result
 from fsl_mrs_dl.model.prior import Prior
 from fsl_mrs_dl.model.refine import Refiner
+from fsl_mrs_dl.model.unshrink import Correction
 
 
 def result_of(basis=None, noise=0.3, **options):
@@ -40,16 +41,17 @@ def test_concentrations_are_given_in_three_ways():
 
 
 @pytest.mark.parametrize(
-    "refine, unbiased, words",
+    "refine, shrunk, words",
     [
         (0, False, ""),
         (1, False, "refined in 1 step (--refine 1)"),
-        (0, True, "corrected for shrinkage (--unbiased)"),
-        (2, True, "refined in 2 steps (--refine 2) and corrected for shrinkage (--unbiased)"),
+        (0, True, "left shrunk (--shrunk)"),
+        (2, True, "refined in 2 steps (--refine 2) and left shrunk (--shrunk)"),
     ],
 )
-def test_what_was_done_to_the_estimates_is_told_everywhere(tmp_path, refine, unbiased, words):
-    model = dataclasses.replace(MODEL, refine=refine, unbiased=unbiased)
+def test_what_was_done_to_the_estimates_is_told_everywhere(tmp_path, refine, shrunk, words):
+    unbiased = not shrunk
+    model = dataclasses.replace(MODEL, refine=refine, unbiased=unbiased, shrunk=shrunk)
     made = dataclasses.replace(result_of(), model=model)
     assert model.settings == words
     folder = made.save(tmp_path / "out", report=True)
@@ -58,7 +60,7 @@ def test_what_was_done_to_the_estimates_is_told_everywhere(tmp_path, refine, unb
         options = json.loads(first)
         assert options["dl_refine"] == refine and options["dl_unbiased"] is unbiased
         assert f"  {'dl_refine:':22}{refine}" in text and f"  {'dl_unbiased:':22}{unbiased}" in text
-    line = f'<p class="warning" id="settings">Not the plain estimates of the network: they were {words}.</p>'
+    line = f'<p class="warning" id="settings">Not the usual estimates: they were {words}.</p>'
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert (line in page) == bool(words) == ('id="settings"' in page)
     write_group(tmp_path / "group.csv", [made, result_of()])
@@ -70,8 +72,14 @@ def test_what_was_done_to_the_estimates_is_told_everywhere(tmp_path, refine, unb
 def test_the_record_of_a_model_holds_what_is_done_to_its_estimates(tiny_model):
     assert (ModelRecord.of(tiny_model).refine, ModelRecord.of(tiny_model).unbiased) == (0, False)
     prior = Prior(((1.0, 0.0), (0.0, 1.0)), 1.0, 64, "a toy")
-    other = ModelRecord.of(dataclasses.replace(tiny_model, refiner=Refiner(prior, 3), unbiased=True))
-    assert (other.name, other.refine, other.unbiased) == (tiny_model.name, 3, True)
+    correction = Correction((None,) * 3, (None,) * 3)
+    calibration = dataclasses.replace(
+        tiny_model.calibration, correction=correction, corrected=tiny_model.calibration.intervals
+    )
+    other = dataclasses.replace(tiny_model, refiner=Refiner(prior, 3), calibration=calibration)
+    kept, left = ModelRecord.of(other), ModelRecord.of(other.with_shrinkage())
+    assert (kept.name, kept.refine, kept.unbiased, kept.shrunk) == (tiny_model.name, 3, True, False)
+    assert (left.unbiased, left.shrunk) == (False, True)
 
 
 def test_predicted_and_residual_are_in_the_scan_s_amplitude_and_order():

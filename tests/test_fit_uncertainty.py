@@ -12,7 +12,7 @@ from fsl_mrs_dl.cli.main import main
 from fsl_mrs_dl.fit.fsl_tables import percent_sd
 from fsl_mrs_dl.fit.group import write_group
 from fsl_mrs_dl.fit.physics import with_model_errors
-from fsl_mrs_dl.fit.predict import UNBIASED, BatchPredictor, predict
+from fsl_mrs_dl.fit.predict import SHRUNK, BatchPredictor, predict
 from fsl_mrs_dl.fit.report import write_report
 from fsl_mrs_dl.fit.result import UNCERTAINTY_HEADINGS, ModelRecord, make_result
 from fsl_mrs_dl.fit.scan import Scan
@@ -155,33 +155,33 @@ def halved(model):
     return dataclasses.replace(model, calibration=changed)
 
 
-def test_corrected_estimates_of_several_scans_are_told_apart(tiny_model, tiny_basis, tmp_path, capsys):
+def test_shrunk_estimates_of_several_scans_are_told_apart(tiny_model, tiny_basis, tmp_path, capsys):
     save_model(halved(tiny_model), tmp_path / "model")
     write_basis(tiny_basis, tmp_path / "basis")
     scans = [str(tmp_path / f"{name}.nii.gz") for name in "ab"]
     for path in scans:
         write_scan(path, fids_of(tiny_basis))
     words = ["--data", *scans, "--model", str(tmp_path / "model"), "--basis", str(tmp_path / "basis")]
-    for name, more in (("plain", []), ("unbiased", ["--unbiased"])):
+    for name, more in (("usual", []), ("shrunk", ["--shrunk"])):
         assert main([*words, "--output", str(tmp_path / name), *more]) == 0
         said = capsys.readouterr().out.splitlines()
-        assert [f"{scan}: {UNBIASED}" in said for scan in "ab"] == [bool(more)] * 2
+        assert [f"{scan}: {SHRUNK}" in said for scan in "ab"] == [bool(more)] * 2
         options = json.loads((tmp_path / name / "b" / "off" / "options.txt").read_text().splitlines()[0])
-        assert options["dl_unbiased"] is bool(more) and options["dl_refine"] == 0
+        assert options["dl_unbiased"] is not bool(more) and options["dl_refine"] == 0
         head, *rows = table_of(tmp_path / name / "group.csv")
-        assert head[-2:] == ["refine", "unbiased"] and {tuple(row[-2:]) for row in rows} == {("0", str(bool(more)))}
+        assert head[-2:] == ["refine", "unbiased"] and {tuple(row[-2:]) for row in rows} == {("0", str(not more))}
 
 
-def test_estimates_are_corrected_for_shrinkage_where_that_is_asked_for(tiny_model, tiny_basis):
+def test_estimates_are_corrected_for_shrinkage_unless_that_is_not_wanted(tiny_model, tiny_basis):
     model = halved(tiny_model)
     fids = np.einsum("k,ckn->cn", [0.5, 0.3, 1.0], tiny_basis.fids) * np.exp(-np.pi * 4 * np.arange(2048) * 5e-4)
     scan = Scan(fids, tiny_basis.conditions, 5e-4, tiny_basis.centre_hz)
-    before, after = predict(model, scan, tiny_basis), predict(model.without_shrinkage(), scan, tiny_basis)
+    before, after = predict(model.with_shrinkage(), scan, tiny_basis), predict(model, scan, tiny_basis)
     largest = before.concentrations == 1
     np.testing.assert_allclose(after.concentrations, np.where(largest, 1.0, before.concentrations / 2), atol=1e-4)
-    assert UNBIASED in after.notes and UNBIASED not in before.notes
+    assert SHRUNK in before.notes and SHRUNK not in after.notes
     assert (after.interval95[:, 0] <= after.concentrations).all()
-    many, _ = BatchPredictor(model.without_shrinkage(), scan, tiny_basis)(fids[None])
+    many, _ = BatchPredictor(model, scan, tiny_basis)(fids[None])
     np.testing.assert_allclose(many.concentrations[0], after.concentrations, atol=5e-3)
 
 

@@ -60,6 +60,20 @@ def test_corrected_estimates_have_their_own_intervals():
     assert corrected.tolist() == [0.5, 0.6] and around.interval95[0, 0] == pytest.approx(0.5 - 9 * np.exp(-3))
 
 
+def test_estimates_are_corrected_for_what_the_network_itself_expects():
+    rising = tuple((0.2 + 0.1 * column,) for column in range(len(SURE)))
+    rising = tuple(tuple(value for (value,) in rising) for _ in GRID)
+    made = replace(GOOD, correction=replace(MAP, values=(rising, None)), doubt=Doubt((-5.0,), (2.0,), (1.0, 1.0)))
+    first, later = MAP.knots[0][0], MAP.knots[0][1]
+    for own in (None, [first, first]):
+        spread = np.array([first, first] if own is None else [later, later])
+        for unexplained in ([0.0], [0.5]):
+            corrected, around = made.judge([0.3, 0.6], spread, unexplained, unbiased=True, own_spread=own)
+            assert corrected[0] == pytest.approx(0.2)
+            wider = around.sd[0]
+        assert wider > 1.5 * made.judge([0.3, 0.6], spread, [0.0], unbiased=True, own_spread=own)[1].sd[0]
+
+
 def test_a_batch_equals_one_by_one_and_parts_are_taken():
     made = calibrate_errors(("Cr", "GABA", "NAA"), *scans(2000, 6), "a toy")
     estimate, _, spread = scans(5, 7)
@@ -175,8 +189,8 @@ def test_a_calibration_is_written_whole_or_not_at_all(tiny_model, tmp_path, monk
     assert not list((tmp_path / "model").glob(".*"))
 
 
-def test_a_model_without_a_correction_says_so(tiny_model):
+def test_a_model_without_a_correction_has_no_shrinkage_to_leave_in(tiny_model):
     assert not tiny_model.unbiased
     for calibration in (None, replace(tiny_model.calibration, correction=None, corrected=None)):
-        with pytest.raises(ModelError, match="no correction for shrinkage"):
-            replace(tiny_model, calibration=calibration).without_shrinkage()
+        with pytest.raises(ModelError, match="not corrected for shrinkage"):
+            replace(tiny_model, calibration=calibration).with_shrinkage()

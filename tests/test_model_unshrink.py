@@ -29,12 +29,18 @@ def bias(estimate, truth):
     return np.array([[error[tenth[:, one] == part, one].mean() for one in range(2)] for part in range(10)])
 
 
-def test_between_its_values_a_map_is_interpolated_and_beyond_them_it_holds():
-    estimate, spread = np.array([[0.33, 0.33], [0.33, 0.33]]), np.array([[-3.3, 0.0], [-9.0, 0.0]])
-    np.testing.assert_allclose(MAP(estimate, spread), [[0.33 + 0.17, 0.33], [0.33, 0.33]])
+def test_between_its_values_a_map_is_interpolated_and_beyond_the_last_it_holds():
+    estimate, spread = np.array([[0.33, 0.33], [0.33, 0.33]]), np.array([[-3.3, 0.0], [1.0, 0.0]])
+    np.testing.assert_allclose(MAP(estimate, spread), [[0.33 + 0.17, 0.33], [0.33 + 0.3, 0.33]])
     assert MAP([1.0, 1.0], [-2.0, -2.0]).tolist() == [1.0, 1.0]
     assert MAP([0.95, 0.95], [-2.0, -2.0])[0] == MOST
     np.testing.assert_array_equal(MAP(estimate, spread)[1], MAP(estimate[1], spread[1]))
+
+
+def test_what_is_surer_than_the_first_column_is_moved_less_in_proportion():
+    steep = Correction((KNOTS,), (tuple((value + 0.1,) * len(KNOTS) for value in GRID.tolist()),))
+    found = steep([[0.4], [0.4], [0.4]], [[KNOTS[0]], [KNOTS[0] - np.log(2)], [-40.0]])
+    np.testing.assert_allclose(found[:, 0], [0.5, 0.45, 0.4])
 
 
 def test_shrinkage_is_undone_on_other_scans_and_sure_estimates_stay():

@@ -24,7 +24,7 @@ def add_arguments(parser):
     add("--ppmlim", nargs=2, type=float, default=(0.2, 4.2), metavar=("LOW", "HIGH"), help="range of the fit shown")
     add("--report", action="store_true", help="also write report.html")
     add("--compare", choices=("newton",), help="also fit with FSL-MRS's Newton and show its values (with FSL-MRS)")
-    add("--unbiased", action="store_true", help="correct for shrinkage, at larger errors (see docs/error-bars.md)")
+    add("--shrunk", action="store_true", help="leave estimates shrunk to what is usual (see docs/error-bars.md)")
     add("--refine", type=int, metavar="N", help="steps that refine a hybrid network's estimates (see docs/method.md)")
     add("--strict", action="store_true", help="scans out of range fail, voxels stay empty (see docs/trust.md)")
     add("--no_trust", action="store_true", help="with --mask: no trust flag of voxels, which takes a third of the time")
@@ -89,11 +89,11 @@ def _model(args):
         basis = read_basis(args.basis)
         if len(basis.conditions) == 1:
             model = choose_model(None, basis)
-    if not args.unbiased and not args.refine:
+    if not args.shrunk and not args.refine:
         return model
     model = load_model(model) if isinstance(model, str) else model
     model = model.refined(args.refine or 0)
-    return model.without_shrinkage() if args.unbiased else model
+    return model.with_shrinkage() if args.shrunk else model
 
 
 def _imaging(args, options):

@@ -66,7 +66,7 @@ def coverage_folder(model, streams, number, folder):
     Args:
         model: TrainedModel with a calibration.
         streams: title -> synth.dataset.Stream of scans that it was neither trained nor calibrated on; the plot shows
-            the first one. Where the model can correct its estimates for shrinkage, "TITLE, unbiased" are those.
+            the first one. Where the model corrects its estimates for shrinkage, "TITLE, shrunk" are those before.
         number: scans of each.
         folder: Path that exists.
 
@@ -80,15 +80,16 @@ def coverage_folder(model, streams, number, folder):
 
     if not any(model.calibration.intervals.limits):
         raise ConfigError(f"The calibration of {model.name} has intervals of no metabolite: there is nothing to test.")
-    tables, ways = {}, (False,) if model.calibration.correction is None else (False, True)
+    tables, ways = {}, (True, False) if model.correctable else (False,)
     for title, stream in streams.items():
         batches = range(-(-number // stream.batch))
         seen = simulated_estimates(
             model.network, model.config.input, stream, batches, model.refiner, f"test on {title}"
         )
         for unbiased in ways:
-            judged, found = model.calibration.judge(seen.estimate, seen.spread, seen.unexplained, unbiased)
-            name = f"{title}, unbiased" if unbiased else title
+            given = seen.estimate, seen.spread, seen.unexplained, unbiased, seen.own_spread
+            judged, found = model.calibration.judge(*given)
+            name = title if unbiased or len(ways) == 1 else f"{title}, shrunk"
             tables[name] = coverage(model.config.metabolites, judged, seen.truth, found)
     pandas.concat(tables, names=["scans of"]).droplevel(1).to_csv(folder / "coverage.csv")
     text = coverage_text(tables)
@@ -133,14 +134,14 @@ def _tenth_lines(table):
     return lines
 
 
-def reliability_plot(table, path, title, unbiased=None):
+def reliability_plot(table, path, title, shrunk=None):
     """Picture of a `coverage`: above, how often intervals hold in every tenth; below, the mean errors there.
 
     Args:
         table: DataFrame of `coverage`.
         path: of the PNG file.
         title: of the picture.
-        unbiased: `coverage` of the same scans' estimates without shrinkage, whose mean errors are drawn too.
+        shrunk: `coverage` of the same scans' estimates before they are corrected, whose mean errors are drawn too.
     """
     from matplotlib.figure import Figure
 
@@ -162,9 +163,9 @@ def reliability_plot(table, path, title, unbiased=None):
                 values = 100 * rows[f"covered_{level * 100:.0f}"]
                 above.plot(centres, values, style, color=colour, markersize=4, linewidth=1.2, label=label)
             below.plot(centres, rows["mean_error"], style, color=colour, markersize=4, linewidth=1.2)
-        if unbiased is not None:
-            rows = unbiased[(unbiased["metabolite"] == name) & (unbiased["by"] == "truth")].sort_values("tenth")
-            label = "with --unbiased, by tenths of the truth"
+        if shrunk is not None:
+            rows = shrunk[(shrunk["metabolite"] == name) & (shrunk["by"] == "truth")].sort_values("tenth")
+            label = "with --shrunk, by tenths of the truth"
             below.plot(centres, rows["mean_error"], "^:", color="#2e7d32", markersize=4, linewidth=1.2, label=label)
         above.set_title(name)
         above.set_ylim(50, 100)
@@ -173,7 +174,7 @@ def reliability_plot(table, path, title, unbiased=None):
     axes[0, 0].set_ylabel("scans whose interval\nholds the truth (%)")
     axes[1, 0].set_ylabel("mean error\n(estimate less truth)")
     axes[0, 0].legend(loc="lower left", fontsize=8)
-    if unbiased is not None:
+    if shrunk is not None:
         axes[1, 0].legend(loc="upper left", fontsize=8)
     figure.suptitle(f"{title}: coverage of the 68 % and 95 % intervals, and mean errors (grey: ±3 points, ±0.01)")
     figure.savefig(path, dpi=110)

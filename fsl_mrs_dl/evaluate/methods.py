@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 
 import numpy as np
 
@@ -88,7 +89,8 @@ def model_method(name_or_folder, basis=None):
     basis = basis_for(model, basis)
     check_basis_fits(model, basis)
     spectrum, names = spectrum_of(basis), visible_names(basis)
-    version = f"fsl_mrs_dl {__version__}, weights {model.weights_sha256}"
+    calibration = sha256(repr(model.calibration).encode()).hexdigest()  # it corrects estimates for shrinkage
+    version = f"fsl_mrs_dl {__version__}, weights {model.weights_sha256}, calibration {calibration}"
     return Method(model.name, (spectrum,), names, ModelFit(model, basis, spectrum, names), version)
 
 

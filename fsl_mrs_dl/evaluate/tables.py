@@ -6,7 +6,7 @@ from ..fit.predict import check_basis_fits
 from ..synth.dataset import Stream
 from ..synth.priors import PUBLISHED
 from ..train.bound import least_squares_errors
-from ..train.validate import simulated_errors
+from ..train.validate import simulated_estimates
 
 BATCH = 250
 
@@ -30,8 +30,10 @@ def simulated_table(models, bases, number, seed):
         check_basis_fits(model, basis)
         own = model.config.metabolites
         stream = Stream(basis.keep(own), PUBLISHED, seed, None, BATCH)
-        errors = simulated_errors(model.network, model.config.input, stream, batches, model.refiner)
-        rows[model.name] = errors[[own.index(name) for name in names]].numpy()
+        found = simulated_estimates(model.network, model.config.input, stream, batches, model.refiner)
+        estimate, _ = model.judge(found.estimate, found.spread, found.own_spread, found.unexplained)
+        errors = abs(estimate - found.truth).mean(0)
+        rows[model.name] = errors[[own.index(name) for name in names]]
     stream = Stream(bases[0].keep(names), PUBLISHED, seed, None, BATCH)
     bound = least_squares_errors(stream, models[0].config.input, batches)
     rows["least-squares bound"] = bound.numpy()

@@ -10,7 +10,7 @@ from ..errors import DataError, ModelError
 from ..model.doubt import unexplained
 from ..model.guarded import GuardedOutput
 from ..model.inputs import network_input, noise_level
-from ..model.output import LINE_PARAMETERS, expected_spread, to_largest
+from ..model.output import LINE_PARAMETERS, expected_spreads, to_largest
 from .align import Aligner, align
 from .prediction import Prediction
 from .scan import check_field, require_edited, resample_scan
@@ -188,7 +188,8 @@ def _refined(model, fids, output):
     if model.refiner is None:
         return None
     found = model.refiner(model.network, model.config.input, fids, output)
-    return replace(found, line=model.config.line.restore(found.line).double())
+    line = output.shown_line + (found.line - output.line)
+    return replace(found, line=model.config.line.restore(line).double())
 
 
 def _in_unit(fids):
@@ -207,7 +208,7 @@ def _run(model, fids):
     output, left = model.network(channels), None
     if model.calibration is not None and model.calibration.doubt is not None:
         left = unexplained(output, channels, noise_level(fids, scale), model.config.input)
-    return output, model.config.line.restore(output.line).double(), left
+    return output, model.config.line.restore(output.shown_line).double(), left
 
 
 def _with_rows(output, other, rows):
@@ -231,15 +232,15 @@ def estimates(seen):
 
     Returns:
         concentrations (scan, metabolite) relative to the largest; line (scan, 4) in the order and units of
-        `model.output.LINE_PARAMETERS`; logarithms of the expected errors (scan, metabolite); all float64; and which
-        scans were broadened (scan,), bool.
+        `model.output.LINE_PARAMETERS`; twice logarithms of expected errors (scan, metabolite), as of
+        `model.output.expected_spreads`; all float64; and which scans were broadened (scan,), bool.
     """
     best = seen.refined
     fractions, line = (seen.output.fractions, seen.line) if best is None else (best.fractions, best.line)
     line = line.clone()
     line[seen.narrow, LINE_PARAMETERS.index("lorentz_hz")] -= BROADENING_HZ
-    concentrations, spread = to_largest(fractions.double()), expected_spread(seen.output).double()
-    return concentrations.numpy(), line.numpy(), spread.numpy(), seen.narrow.numpy()
+    found = to_largest(fractions.double()), line, *(spread.double() for spread in expected_spreads(seen.output))
+    return *(values.numpy() for values in found), seen.narrow.numpy()
 
 
 def predict_prepared(model, prepared, seen=None):
@@ -251,8 +252,8 @@ def predict_prepared(model, prepared, seen=None):
         seen: `look` at its FIDs, where there is one already.
     """
     seen = seen or look(model, prepared.fids[None])
-    concentrations, line, spread, narrow = estimates(seen)
-    concentrations, uncertainty = _judged(model, concentrations, spread, seen)
+    concentrations, line, *spreads, narrow = estimates(seen)
+    concentrations, uncertainty = model.judge(concentrations, *spreads, seen.unexplained)
     concentrations, uncertainty = concentrations[0], None if uncertainty is None else uncertainty.take(0)
     values = dict(zip(LINE_PARAMETERS, line[0]))
     return Prediction(
@@ -278,17 +279,19 @@ def _disbelieved(output):
     return (DISBELIEVED.format(share=1 - float(output.belief[0])),)
 
 
-UNBIASED = (
-    "Warning: the concentrations are corrected for shrinkage: right on the mean of many simulated scans, but on "
-    "average further from the truth than without."
+SHRUNK = (
+    "Warning: the concentrations are left shrunk (--shrunk): on average nearer to the truth, but means over scans are "
+    "drawn to what is usual."
 )
-"""Note of such estimates; a warning, as those show with many scans too, and plain estimates are another thing."""
+"""Note of such estimates; a warning, as those show with many scans too, and usual estimates are another thing."""
 
-REFINED = "Warning: the estimates are refined (--refine {steps}): compare them with plain ones with care."
+REFINED = "Warning: the estimates are refined (--refine {steps}): compare them with usual ones with care."
 """Note of estimates refined in a number of steps."""
 
-OTHER_STEPS = "Warning: the error bars are of estimates made with --refine {steps}, not of these."
-"""Note of error bars that were made with another number of steps."""
+OTHER_STEPS = (
+    "Warning: error bars and correction for shrinkage are of estimates made with --refine {steps}, not of these."
+)
+"""Note of a calibration that was made with another number of steps."""
 
 
 def _settings(model):
@@ -298,14 +301,7 @@ def _settings(model):
         notes.append(REFINED.format(steps=steps))
     if model.calibration is not None and model.calibration.steps != steps:
         notes.append(OTHER_STEPS.format(steps=model.calibration.steps))
-    return (*notes, UNBIASED) if model.unbiased else tuple(notes)
-
-
-def _judged(model, concentrations, spread, seen):
-    """Estimates (scan, metabolite) as the model gives them, and their Uncertainty, None without a calibration."""
-    if model.calibration is None:
-        return concentrations, None
-    return model.calibration.judge(concentrations, spread, seen.unexplained, model.unbiased)
+    return (*notes, SHRUNK) if model.shrunk else tuple(notes)
 
 
 def predict(model, scan, basis):
@@ -372,8 +368,8 @@ class BatchPredictor:
         dwell_s = grid.dwell_s * grid.centre_hz / self._centre_hz  # as scan.resample_scan
         resampled = axes.resample(aligned, self._dwell_s, dwell_s, grid.points)
         seen = look(self._model, resampled)
-        concentrations, line, spread, _ = estimates(seen)
-        concentrations, uncertainty = _judged(self._model, concentrations, spread, seen)
+        concentrations, line, *spreads, _ = estimates(seen)
+        concentrations, uncertainty = self._model.judge(concentrations, *spreads, seen.unexplained)
         values = dict(zip(LINE_PARAMETERS, line.T))
         found = Predictions(
             concentrations=concentrations,

@@ -39,7 +39,8 @@ class ModelRecord:
         weights_sha256: of the weights' file.
         card: the model card, a dictionary.
         refine: steps in which its estimates were refined, 0 for none.
-        unbiased: whether they were corrected for shrinkage.
+        unbiased: whether they are corrected for shrinkage.
+        shrunk: whether they are not, because that was asked for.
         error_bars: where their error bars come from, in words; empty where there are none.
     """
 
@@ -48,6 +49,7 @@ class ModelRecord:
     card: dict = field(default_factory=dict)
     refine: int = 0
     unbiased: bool = False
+    shrunk: bool = False
     error_bars: str = ""
 
     @classmethod
@@ -55,13 +57,14 @@ class ModelRecord:
         """Record of a TrainedModel."""
         steps = 0 if trained.refiner is None else trained.refiner.steps
         origin = "" if trained.calibration is None else trained.calibration.origin
-        return cls(trained.name, trained.weights_sha256, dict(trained.card), steps, trained.unbiased, origin)
+        kind = trained.unbiased, trained.shrunk
+        return cls(trained.name, trained.weights_sha256, dict(trained.card), steps, *kind, origin)
 
     @property
     def settings(self):
-        """What was done to the network's estimates, in words; empty where nothing."""
+        """What was done to the network's estimates other than usual, in words; empty where nothing."""
         steps = f"refined in {self.refine} step{'s' if self.refine > 1 else ''} (--refine {self.refine})"
-        done = ((self.refine, steps), (self.unbiased, "corrected for shrinkage (--unbiased)"))
+        done = ((self.refine, steps), (self.shrunk, "left shrunk (--shrunk)"))
         return " and ".join(words for was, words in done if was)
 
 

@@ -196,7 +196,7 @@ class Calibration:
         cut = "…" if len(self.source) > SOURCE_SHOWN else ""
         return f"{self.scans} simulated scans ({self.source[:SOURCE_SHOWN]}{cut})"
 
-    def judge(self, concentrations, spread, unexplained=None, unbiased=False):
+    def judge(self, concentrations, spread, unexplained=None, unbiased=False, own_spread=None):
         """Estimates and their Uncertainty.
 
         Args:
@@ -204,6 +204,7 @@ class Calibration:
             spread: (..., metabolite) logarithms of the errors that the network expects.
             unexplained: (..., condition) of `doubt.unexplained`; None is for a calibration without a doubt.
             unbiased: whether the estimates are corrected for shrinkage.
+            own_spread: (..., metabolite) of the expected errors what estimates shrink for; None where that is all.
 
         Raises:
             ConfigError: the calibration has a doubt, and what is unexplained is not given.
@@ -211,10 +212,12 @@ class Calibration:
         if self.doubt is not None and unexplained is None:
             raise ConfigError("This calibration has a doubt: give unexplained, of doubt.unexplained.")
         concentrations = np.asarray(concentrations, dtype=float)
+        # A network shrinks for what it expects by itself; of what raises doubts it knows nothing.
+        own_spread = spread if own_spread is None else own_spread
         spread = spread if self.doubt is None else self.doubt(spread, unexplained)
         if not unbiased:
             return concentrations, self.intervals.around(concentrations, spread)
-        corrected = self.correction(concentrations, spread)
+        corrected = self.correction(concentrations, own_spread)
         return corrected, self.corrected.around(corrected, spread)
 
 

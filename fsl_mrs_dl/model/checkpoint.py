@@ -89,7 +89,7 @@ class TrainedModel:
         weights_sha256: of the weights' file; None before it was saved.
         calibration: Calibration of its error bars; None for a model without.
         trust: Thresholds of its trust flag; None for a model without.
-        unbiased: whether its estimates are corrected for shrinkage.
+        shrunk: whether its estimates stay shrunk, although its calibration may have a correction.
         prior: Prior of its estimates' errors; None for a model whose estimates cannot be refined.
         refiner: how they are refined; None where they are not.
     """
@@ -102,7 +102,7 @@ class TrainedModel:
     weights_sha256: str | None = None
     calibration: Calibration | None = None
     trust: Thresholds | None = None
-    unbiased: bool = False
+    shrunk: bool = False
     prior: Prior | None = None
     refiner: Refiner | None = None
 
@@ -122,18 +122,38 @@ class TrainedModel:
             )
         return replace(self, refiner=Refiner(self.prior, steps))
 
-    def without_shrinkage(self):
-        """The model with estimates that are corrected for shrinkage.
+    @property
+    def correctable(self):
+        """Whether its calibration has a correction for shrinkage."""
+        return self.calibration is not None and self.calibration.correction is not None
+
+    @property
+    def unbiased(self):
+        """Whether its estimates are corrected for shrinkage."""
+        return self.correctable and not self.shrunk
+
+    def judge(self, concentrations, spread, own_spread, unexplained):
+        """Estimates as the model gives them, and their Uncertainty, None of one without a calibration.
+
+        Args:
+            concentrations, spread, own_spread, unexplained: (scan, ...) of its network, as of `Calibration.judge`.
+        """
+        if self.calibration is None:
+            return concentrations, None
+        return self.calibration.judge(concentrations, spread, unexplained, self.unbiased, own_spread)
+
+    def with_shrinkage(self):
+        """The model with estimates as the network makes them, not corrected for shrinkage.
 
         Raises:
-            ModelError: its calibration has no correction.
+            ModelError: they are not corrected anyway.
         """
-        if self.calibration is None or self.calibration.correction is None:
+        if not self.correctable:
             raise ModelError(
-                f"The model {self.name} has no correction for shrinkage: calibrate it on more scans with "
-                "fsl_mrs_dl calibrate, or leave --unbiased out."
+                f"The estimates of {self.name} are not corrected for shrinkage, for it was calibrated on too few scans "
+                "or not at all: leave --shrunk out."
             )
-        return replace(self, unbiased=True)
+        return replace(self, shrunk=True)
 
 
 def build_network(config, options):

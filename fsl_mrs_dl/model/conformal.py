@@ -42,7 +42,7 @@ def open_errors(estimate, truth):
     return (estimate < 1) | (truth < 1)
 
 
-def calibrate_errors(metabolites, estimate, truth, spread, source):
+def calibrate_errors(metabolites, estimate, truth, spread, source, own_spread=None):
     """Calibration of what a model says about scans of known contents.
 
     Args:
@@ -50,13 +50,15 @@ def calibrate_errors(metabolites, estimate, truth, spread, source):
         estimate, truth: (scan, metabolite) concentrations relative to the largest.
         spread: (scan, metabolite) logarithms of the expected errors.
         source: what the scans were, in words.
+        own_spread: (scan, metabolite) the same as far as estimates shrink for them; None where that is all.
 
     Returns:
         Calibration. A metabolite that none of the scans holds has no intervals.
     """
     intervals = _intervals(estimate, truth, spread)
-    correction = learn_correction(estimate, truth, spread)
-    corrected = None if correction is None else _intervals(correction(estimate, spread), truth, spread)
+    own_spread = spread if own_spread is None else own_spread
+    correction = learn_correction(estimate, truth, own_spread)
+    corrected = None if correction is None else _intervals(correction(estimate, own_spread), truth, spread)
     return Calibration(tuple(metabolites), intervals, len(estimate), source, correction, corrected)
 
 

@@ -15,10 +15,13 @@ from ..errors import ConfigError
 from .hybrid import Hybrid, HybridOutput
 from .output import SPREAD_RANGE, Bounded, quantification_loss, to_largest
 
-KNEE, STEEPNESS = 1.5, 4.0
+KNEE, STEEPNESS = 1.4, 4.0
 """Distance of the two estimates, in errors that edit-off expects, at which either counts half, and the power of the
 distance with which that changes. Chosen on simulated scans (docs/results.md): nearer knees are better where edit-on is
 not as in any simulation, and worse where it is."""
+
+SUREST = 0.01
+"""Part of the expected error in that distance which no scan is without, chosen with the knee."""
 
 LEAST_DISTANCE = 1e-3
 """Distances below this count as this."""
@@ -73,7 +76,8 @@ class Guarded(Hybrid):
         both, off = super().forward(channels), self.off(channels[:, :2])
         high, low = to_largest(both.fractions), to_largest(off.fractions)
         apart = (high - low).detach().abs()
-        contradiction = (apart / off.spread.detach().exp()).square().mean(1).sqrt()
+        expected = off.spread.detach().exp().square().mean(1) + SUREST**2
+        contradiction = (apart.square().mean(1) / expected).sqrt()
         joined = torch.lerp(low, high, believed(contradiction))
         spread = self.expected(both.spread, off.spread, apart, contradiction)
         parts = vars(both) | {"fractions": joined / joined.sum(1, keepdim=True).clamp_min(1e-9), "spread": spread}
@@ -116,8 +120,9 @@ class GuardedOutput(HybridOutput):
     Attributes:
         both: HybridOutput of the network of both spectra.
         off: HybridOutput of the network of edit-off alone.
-        contradiction: (batch,) how far apart their concentrations are: root mean square over the metabolites, in units
-            of the errors that the second one expects of itself.
+        contradiction: (batch,) how far apart their concentrations are, root mean square over the metabolites, in units
+            of the same of the errors that the second one expects of itself and `SUREST`. Not of each metabolite's own:
+            of the largest of a scan it may expect next to none, and a small difference in it would contradict all.
     """
 
     both: HybridOutput | None = None
@@ -128,6 +133,17 @@ class GuardedOutput(HybridOutput):
     def belief(self):
         """(batch, 1) how far the network of both spectra is believed."""
         return believed(self.contradiction)
+
+    @property
+    def shown_line(self):
+        """As of Output: of the network of both spectra as far as it is believed, else of that of edit-off."""
+        return torch.lerp(self.off.line, self.line, self.belief)
+
+    @property
+    def own_spread(self):
+        """As of Output: without what is expected as the two networks differ, which makes neither of them shrink."""
+        plain = torch.lerp(self.off.spread.exp(), self.both.spread.exp(), self.belief).log()
+        return torch.minimum(plain, self.spread)
 
     def known(self, fractions=None, clean=None):
         """As of Output; either network's own is what it said itself."""

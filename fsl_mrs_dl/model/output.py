@@ -85,6 +85,16 @@ class Output:
     spread: torch.Tensor | None = None
     features: torch.Tensor | None = None
 
+    @property
+    def shown_line(self):
+        """(batch, 4) normalised line parameters that go with the fractions."""
+        return self.line
+
+    @property
+    def own_spread(self):
+        """(batch, metabolite) `spread` as far as the estimates shrink for it; None as that is."""
+        return self.spread
+
     def known(self, fractions=None, clean=None):
         """What was said, as the truth of a scan of which only these are known: nothing is learnt of the rest.
 
@@ -173,9 +183,12 @@ def _largest(output, truth):
     return 50 * functional.huber_loss(to_largest(output.fractions), to_largest(truth.fractions), delta=0.02)
 
 
-def expected_spread(output):
-    """(batch, metabolite) logarithms of the errors that a network expects; 0 throughout where it expects none."""
-    return torch.zeros_like(output.fractions) if output.spread is None else output.spread
+def expected_spreads(output):
+    """Logarithms of the errors that a network expects, (batch, metabolite), 0 throughout where it expects none; and the
+    same as far as its estimates shrink for them.
+    """
+    nothing = torch.zeros_like(output.fractions)
+    return tuple(nothing if found is None else found for found in (output.spread, output.own_spread))
 
 
 LOSSES = {

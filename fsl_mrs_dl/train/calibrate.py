@@ -40,7 +40,7 @@ def calibrate(network, config, stream, number, source, refiner=None, title=None,
         others = [_estimates(network, config, one, SHIFT_SCANS, refiner, title) for one in shifts]
         doubt = _learn(found, others)
         spread = doubt(spread, found.unexplained)
-    made = calibrate_errors(config.metabolites, found.estimate, found.truth, spread, source)
+    made = calibrate_errors(config.metabolites, found.estimate, found.truth, spread, source, found.own_spread)
     return replace(made, doubt=doubt, steps=0 if refiner is None else refiner.steps)
 
 
@@ -53,7 +53,7 @@ def _learn(usual, others):
     """Doubt from Estimates on scans of the training's kind and as many of each of other kinds."""
     rows = slice(SHIFT_SCANS)
     parts = [[getattr(one, field.name)[rows] for one in (usual, *others)] for field in fields(Estimates)]
-    estimate, truth, spread, unexplained = map(np.concatenate, parts)
+    estimate, truth, spread, _, unexplained = map(np.concatenate, parts)
     return learn_doubt(abs(estimate - truth), open_errors(estimate, truth), spread, unexplained)
 
 

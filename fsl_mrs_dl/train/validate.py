@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from ..model.doubt import reconstructs, unexplained
 from ..model.inputs import network_input, noise_level, spectrum_channels
-from ..model.output import Output, expected_spread, to_largest
+from ..model.output import Output, expected_spreads, to_largest
 
 
 def truth_of(batch, config, line, basis_linewidth_hz, scale):
@@ -41,6 +41,7 @@ class Estimates:
     Attributes:
         estimate, truth: (scan, metabolite) relative to the largest.
         spread: (scan, metabolite) logarithms of the errors that the network expects.
+        own_spread: the same as far as its estimates shrink for them, see `model.output.Output.own_spread`.
         unexplained: (scan, condition) of `model.doubt.unexplained`; NaN of a network that reconstructs no spectra, and
             where it was not asked for.
     """
@@ -48,6 +49,7 @@ class Estimates:
     estimate: np.ndarray
     truth: np.ndarray
     spread: np.ndarray
+    own_spread: np.ndarray
     unexplained: np.ndarray
 
 
@@ -75,7 +77,7 @@ def simulated_estimates(network, config, stream, batches, refiner=None, title=No
         output = network(channels)
         best = output if refiner is None else refiner(network, config, batch.measured, output)
         shares = best.fractions.double(), batch.draw.concentrations.double()
-        parts = [*map(to_largest, shares), expected_spread(output)]
+        parts = [*map(to_largest, shares), *expected_spreads(output)]
         if with_unexplained and reconstructs(output, config):
             parts.append(unexplained(output, channels, noise_level(batch.measured, scale), config))
         else:
@@ -84,14 +86,14 @@ def simulated_estimates(network, config, stream, batches, refiner=None, title=No
     return Estimates(*(torch.cat(parts).numpy() for parts in zip(*found)))
 
 
-def simulated_errors(network, config, stream, batches, refiner=None):
+def simulated_errors(network, config, stream, batches):
     """Mean absolute error of each concentration, relative to the largest of its scan.
 
     Args:
-        network, config, stream, batches, refiner: as of `simulated_estimates`.
+        network, config, stream, batches: as of `simulated_estimates`.
 
     Returns:
         (metabolite,) float64 tensor.
     """
-    found = simulated_estimates(network, config, stream, batches, refiner, with_unexplained=False)
+    found = simulated_estimates(network, config, stream, batches, with_unexplained=False)
     return torch.as_tensor(abs(found.estimate - found.truth).mean(0))
