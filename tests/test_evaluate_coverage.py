@@ -170,7 +170,7 @@ def test_the_basis_set_alone_may_stand_for_a_pool(place, tiny_basis, monkeypatch
     assert found.calibration.source == "recipe published, seed 1001, the model's basis set"
     said = capsys.readouterr().out
     assert "| basis | Cr |" in said and "| basis, shrunk | Cr |" in said
-    assert found.unbiased and not found.with_shrinkage().unbiased
+    assert found.corrected and not found.with_shrinkage().corrected
 
 
 def test_a_calibration_that_knows_nothing_cannot_be_tested(tiny_model, tmp_path):

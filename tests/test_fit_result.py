@@ -50,36 +50,36 @@ def test_concentrations_are_given_in_three_ways():
     ],
 )
 def test_what_was_done_to_the_estimates_is_told_everywhere(tmp_path, refine, shrunk, words):
-    unbiased = not shrunk
-    model = dataclasses.replace(MODEL, refine=refine, unbiased=unbiased, shrunk=shrunk)
+    corrected = not shrunk
+    model = dataclasses.replace(MODEL, refine=refine, corrected=corrected, shrunk=shrunk)
     made = dataclasses.replace(result_of(), model=model)
     assert model.settings == words
     folder = made.save(tmp_path / "out", report=True)
     for key in ("off", "diff"):
         first, *text = (folder / key / "options.txt").read_text().splitlines()
         options = json.loads(first)
-        assert options["dl_refine"] == refine and options["dl_unbiased"] is unbiased
-        assert f"  {'dl_refine:':22}{refine}" in text and f"  {'dl_unbiased:':22}{unbiased}" in text
+        assert options["dl_refine"] == refine and options["dl_corrected"] is corrected
+        assert f"  {'dl_refine:':22}{refine}" in text and f"  {'dl_corrected:':22}{corrected}" in text
     line = f'<p class="warning" id="settings">Not the usual estimates: they were {words}.</p>'
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert (line in page) == bool(words) == ('id="settings"' in page)
     write_group(tmp_path / "group.csv", [made, result_of()])
     table = pandas.read_csv(tmp_path / "group.csv")
-    assert list(table.columns[-2:]) == ["refine", "unbiased"]
-    assert list(table["refine"]) == [refine] * 4 + [0] * 4 and list(table["unbiased"]) == [unbiased] * 4 + [False] * 4
+    assert list(table.columns[-2:]) == ["refine", "corrected"]
+    assert list(table["refine"]) == [refine] * 4 + [0] * 4 and list(table["corrected"]) == [corrected] * 4 + [False] * 4
 
 
 def test_the_record_of_a_model_holds_what_is_done_to_its_estimates(tiny_model):
-    assert (ModelRecord.of(tiny_model).refine, ModelRecord.of(tiny_model).unbiased) == (0, False)
+    assert (ModelRecord.of(tiny_model).refine, ModelRecord.of(tiny_model).corrected) == (0, False)
     prior = Prior(((1.0, 0.0), (0.0, 1.0)), 1.0, 64, "a toy")
     correction = Correction((None,) * 3, (None,) * 3)
     calibration = dataclasses.replace(
-        tiny_model.calibration, correction=correction, corrected=tiny_model.calibration.intervals
+        tiny_model.calibration, correction=correction, corrected=tiny_model.calibration.intervals, steps=3
     )
     other = dataclasses.replace(tiny_model, refiner=Refiner(prior, 3), calibration=calibration)
     kept, left = ModelRecord.of(other), ModelRecord.of(other.with_shrinkage())
-    assert (kept.name, kept.refine, kept.unbiased, kept.shrunk) == (tiny_model.name, 3, True, False)
-    assert (left.unbiased, left.shrunk) == (False, True)
+    assert (kept.name, kept.refine, kept.corrected, kept.shrunk) == (tiny_model.name, 3, True, False)
+    assert (left.corrected, left.shrunk) == (False, True)
 
 
 def test_predicted_and_residual_are_in_the_scan_s_amplitude_and_order():

@@ -9,16 +9,19 @@ import pytest
 
 from fsl_mrs_dl.basis.basis_set import write_basis
 from fsl_mrs_dl.cli.main import main
+from fsl_mrs_dl.evaluate.tables import simulated_table
 from fsl_mrs_dl.fit.fsl_tables import percent_sd
 from fsl_mrs_dl.fit.group import write_group
 from fsl_mrs_dl.fit.physics import with_model_errors
-from fsl_mrs_dl.fit.predict import SHRUNK, BatchPredictor, predict
+from fsl_mrs_dl.fit.predict import SHRUNK, UNCORRECTED, BatchPredictor, predict
 from fsl_mrs_dl.fit.report import write_report
 from fsl_mrs_dl.fit.result import UNCERTAINTY_HEADINGS, ModelRecord, make_result
 from fsl_mrs_dl.fit.scan import Scan
 from fsl_mrs_dl.fit.trust import Trust
 from fsl_mrs_dl.model.calibration import CELLS, CLASSES, SOURCE_SHOWN, Calibration, Intervals
 from fsl_mrs_dl.model.checkpoint import save_model
+from fsl_mrs_dl.model.prior import Prior
+from fsl_mrs_dl.model.refine import Refiner
 from fsl_mrs_dl.model.unshrink import GRID, SURE, Correction
 
 from .fit_examples import MODEL, NAMES, example_basis, example_prediction, example_scan
@@ -167,9 +170,9 @@ def test_shrunk_estimates_of_several_scans_are_told_apart(tiny_model, tiny_basis
         said = capsys.readouterr().out.splitlines()
         assert [f"{scan}: {SHRUNK}" in said for scan in "ab"] == [bool(more)] * 2
         options = json.loads((tmp_path / name / "b" / "off" / "options.txt").read_text().splitlines()[0])
-        assert options["dl_unbiased"] is not bool(more) and options["dl_refine"] == 0
+        assert options["dl_corrected"] is not bool(more) and options["dl_refine"] == 0
         head, *rows = table_of(tmp_path / name / "group.csv")
-        assert head[-2:] == ["refine", "unbiased"] and {tuple(row[-2:]) for row in rows} == {("0", str(not more))}
+        assert head[-2:] == ["refine", "corrected"] and {tuple(row[-2:]) for row in rows} == {("0", str(not more))}
 
 
 def test_estimates_are_corrected_for_shrinkage_unless_that_is_not_wanted(tiny_model, tiny_basis):
@@ -183,6 +186,28 @@ def test_estimates_are_corrected_for_shrinkage_unless_that_is_not_wanted(tiny_mo
     assert (after.interval95[:, 0] <= after.concentrations).all()
     many, _ = BatchPredictor(model, scan, tiny_basis)(fids[None])
     np.testing.assert_allclose(many.concentrations[0], after.concentrations, atol=5e-3)
+
+
+def test_errors_on_simulated_spectra_are_those_of_corrected_estimates(tiny_model, tiny_basis):
+    model = halved(tiny_model)
+    right, left = (simulated_table([one], [tiny_basis], 250, 3).iloc[0]["mean"] for one in (model, model.with_shrinkage()))
+    assert right > 2 * left
+
+
+def test_refined_estimates_are_corrected_only_by_what_was_learnt_of_such(tiny_model):
+    model = halved(tiny_model)
+    refined = dataclasses.replace(model, refiner=Refiner(Prior(((1.0, 0.0), (0.0, 1.0)), 1.0, 64, "a toy"), 3))
+    assert model.corrected and not refined.corrected
+    known = dataclasses.replace(refined.calibration, steps=3)
+    assert dataclasses.replace(refined, calibration=known).corrected
+
+
+def test_a_note_tells_where_there_is_no_correction(tiny_model, tiny_basis):
+    few = dataclasses.replace(tiny_model.calibration, correction=None, corrected=None)
+    scan = Scan(fids_of(tiny_basis), tiny_basis.conditions, tiny_basis.dwell_s, tiny_basis.centre_hz)
+    for calibration, told in ((few, True), (halved(tiny_model).calibration, False), (None, False)):
+        model = dataclasses.replace(tiny_model, calibration=calibration)
+        assert (UNCORRECTED in predict(model, scan, tiny_basis).notes) == told
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_the_flag_may_be_left_out(place, tmp_path, judged_model, single_basis, c
     assert "trust: not checked (--no_trust)" in capsys.readouterr().out
     options = json.loads((tmp_path / "out/options.txt").read_text().splitlines()[0])
     assert options["trust"] == "not checked (--no_trust)"
-    assert options["dl_refine"] == 0 and options["dl_unbiased"] is False
+    assert options["dl_refine"] == 0 and options["dl_corrected"] is False
     assert not values(tmp_path / "out/qc/trust_level.nii.gz").any()
     assert values(tmp_path / "out/concs/raw/NAA.nii.gz").any()
 

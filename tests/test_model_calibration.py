@@ -56,7 +56,7 @@ def test_corrected_estimates_have_their_own_intervals():
     wide = replace(INTERVALS, low95=((9.0,) * len(ROW), None))
     plain, around = replace(GOOD, corrected=wide).judge([0.3, 0.6], [-3.0, -3.0])
     assert plain.tolist() == [0.3, 0.6] and around.interval95[0, 0] == pytest.approx(0.3 - np.exp(-3))
-    corrected, around = replace(GOOD, corrected=wide).judge([0.3, 0.6], [-3.0, -3.0], unbiased=True)
+    corrected, around = replace(GOOD, corrected=wide).judge([0.3, 0.6], [-3.0, -3.0], correct=True)
     assert corrected.tolist() == [0.5, 0.6] and around.interval95[0, 0] == pytest.approx(0.5 - 9 * np.exp(-3))
 
 
@@ -68,10 +68,10 @@ def test_estimates_are_corrected_for_what_the_network_itself_expects():
     for own in (None, [first, first]):
         spread = np.array([first, first] if own is None else [later, later])
         for unexplained in ([0.0], [0.5]):
-            corrected, around = made.judge([0.3, 0.6], spread, unexplained, unbiased=True, own_spread=own)
+            corrected, around = made.judge([0.3, 0.6], spread, unexplained, correct=True, own_spread=own)
             assert corrected[0] == pytest.approx(0.2)
             wider = around.sd[0]
-        assert wider > 1.5 * made.judge([0.3, 0.6], spread, [0.0], unbiased=True, own_spread=own)[1].sd[0]
+        assert wider > 1.5 * made.judge([0.3, 0.6], spread, [0.0], correct=True, own_spread=own)[1].sd[0]
 
 
 def test_a_batch_equals_one_by_one_and_parts_are_taken():
@@ -190,7 +190,7 @@ def test_a_calibration_is_written_whole_or_not_at_all(tiny_model, tmp_path, monk
 
 
 def test_a_model_without_a_correction_has_no_shrinkage_to_leave_in(tiny_model):
-    assert not tiny_model.unbiased
+    assert not tiny_model.corrected
     for calibration in (None, replace(tiny_model.calibration, correction=None, corrected=None)):
         with pytest.raises(ModelError, match="not corrected for shrinkage"):
             replace(tiny_model, calibration=calibration).with_shrinkage()

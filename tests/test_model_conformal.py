@@ -34,8 +34,8 @@ def test_new_scans_are_covered_as_often_as_is_said(make):
     names = NAMES[: make(1, 0)[0].shape[1]]
     made = calibrate_errors(names, *make(60_000, 1), "a toy")
     estimate, truth, spread = make(60_000, 2)
-    for unbiased in (False, True):
-        judged, found = made.judge(estimate, spread, unbiased=unbiased)
+    for correct in (False, True):
+        judged, found = made.judge(estimate, spread, correct=correct)
         counted = open_errors(judged, truth)
         for level, interval in ((0.68, found.interval68), (0.95, found.interval95)):
             inside = (truth >= interval[..., 0]) & (truth <= interval[..., 1])
@@ -45,7 +45,7 @@ def test_new_scans_are_covered_as_often_as_is_said(make):
                 for part in parts:  # by the estimate, by the truth, and by how sure the model is
                     for one in np.unique(part):
                         covered = inside[counted[:, place] & (part == one), place].mean()
-                        assert abs(covered - level) < (0.045 if unbiased else 0.03)
+                        assert abs(covered - level) < (0.045 if correct else 0.03)
         assert (found.interval68[..., 0] >= found.interval95[..., 0]).all()
         assert (found.interval68[..., 1] <= found.interval95[..., 1]).all()
         assert (found.interval95 >= 0).all() and (found.interval95 <= 1).all()

@@ -1,5 +1,6 @@
 """The guarded hybrid network: both spectra where they agree, edit-off alone where edit-on contradicts it."""
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -9,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from fsl_mrs_dl.basis.basis_set import read_basis, shipped_basis
 from fsl_mrs_dl.errors import ConfigError, ModelError
-from fsl_mrs_dl.fit.predict import _with_rows, look, predict
+from fsl_mrs_dl.fit.predict import _with_rows, estimates, look, predict
 from fsl_mrs_dl.fit.quantify import basis_for
 from fsl_mrs_dl.fit.scan import EDITED, Scan
 from fsl_mrs_dl.fit.trust_checks import Checks
@@ -19,11 +20,14 @@ from fsl_mrs_dl.model.hybrid import HybridConfig
 from fsl_mrs_dl.model.inputs import network_input
 from fsl_mrs_dl.model.output import to_largest
 from fsl_mrs_dl.model.refine import Refiner
+from fsl_mrs_dl.model.unshrink import learn_correction
 from fsl_mrs_dl.synth.dataset import Stream
 from fsl_mrs_dl.synth.priors import PUBLISHED
+from fsl_mrs_dl.train.calibrate import calibrate
 from fsl_mrs_dl.train.learn_prior import learn_prior
 from fsl_mrs_dl.train.loop import Hardware, of_both_spectra, train
 from fsl_mrs_dl.train.plan import TrainConfig
+from fsl_mrs_dl.train.validate import simulated_estimates
 
 from .conftest import assert_survives_saving
 
@@ -76,7 +80,9 @@ def test_estimates_lie_between_the_two_as_they_are_believed(model, tiny_basis):
     torch.testing.assert_close(output.shown_line, shown)
     # What is expected for the distance of the two makes neither of them shrink.
     far = dataclasses.replace(output, spread=output.spread + 1)
-    torch.testing.assert_close(far.own_spread.exp(), torch.lerp(far.off.spread.exp(), far.both.spread.exp(), far.belief))
+    own = torch.lerp(far.off.spread.exp(), far.both.spread.exp(), far.belief)
+    torch.testing.assert_close(far.own_spread.exp(), own)
+    assert output.without_spread().own_spread is None
     assert (output.own_spread <= output.spread).all()
     assert output.belief.min() < 0.7 and output.belief.max() > 0.95
     torch.testing.assert_close(to_largest(output.fractions), to_largest(torch.lerp(off, both, output.belief)))
@@ -186,6 +192,33 @@ def test_a_note_tells_where_an_estimate_comes_from():
     right, told = (predict(trained, one, basis).notes for one in (scan, wrong))
     assert not any("contradicts" in note for note in right)
     assert any(note.startswith("Edit-on contradicts edit-off: the concentrations are to ") for note in told)
+
+
+def test_a_scan_gets_the_line_parameters_and_the_correction_of_what_is_believed(model, tiny_basis, monkeypatch):
+    monkeypatch.setattr("fsl_mrs_dl.fit.predict.NARROW_HZ", -1.0)
+    _, _, fids = said(model, tiny_basis, edit_on=lambda fids: fids.roll(1, 0))
+    stream, network = Stream(tiny_basis, WIDE, 5, None, 64), copy.deepcopy(model.network)
+    with torch.no_grad():
+        network.expects[-1].bias.add_(1)  # larger errors than either network expects
+    found = calibrate(network, model.config, stream, 9600, "a toy")
+    calibrated = dataclasses.replace(model, network=network, calibration=found)
+    steps = Refiner(learn_prior(model.network, model.config, stream, "a toy", 64), 1)
+    for one in (calibrated, dataclasses.replace(calibrated, refiner=steps)):
+        seen = look(one, fids.numpy())
+        shown = model.config.line.restore(seen.output.shown_line).double()
+        assert (shown - model.config.line.restore(seen.output.line)).abs().max() > 0.1
+        torch.testing.assert_close(seen.line, shown)
+        # What refining adds is small, and nothing where edit-on is not believed.
+        torch.testing.assert_close(torch.as_tensor(estimates(seen)[1]), shown, atol=0.5, rtol=0.05)
+    seen = look(calibrated, fids.numpy())
+    estimate, _, spread, own_spread, _ = estimates(seen)
+    assert (spread - own_spread).max() > 0.1
+    correction = calibrated.calibration.correction
+    learnt = simulated_estimates(network, model.config.input, stream, range(150))
+    assert correction == learn_correction(learnt.estimate, learnt.truth, learnt.own_spread)
+    found, _ = calibrated.judge(estimate, spread, seen.unexplained, own_spread)
+    np.testing.assert_allclose(found, correction(estimate, own_spread))
+    assert np.abs(found - correction(estimate, spread)).max() > 1e-3
 
 
 def test_the_trust_flag_hears_of_contradictions():

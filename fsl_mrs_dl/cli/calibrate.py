@@ -120,7 +120,7 @@ def _calibrate(args, folder, model, basis, recipe, shifts):
         raise OutputError(f"{folder}: the calibration cannot be written ({exc}); copy the model elsewhere.") from exc
     print(f"{folder}: calibrated on {calibration.origin}.")
     if calibration.correction is None:
-        print("  These are too few scans to learn a correction for shrinkage from.")
+        print("  These are too few scans to learn a correction for shrinkage from: its estimates stay shrunk.")
     return replace(model, calibration=calibration)
 
 

@@ -24,7 +24,7 @@ def add_arguments(parser):
     add("--ppmlim", nargs=2, type=float, default=(0.2, 4.2), metavar=("LOW", "HIGH"), help="range of the fit shown")
     add("--report", action="store_true", help="also write report.html")
     add("--compare", choices=("newton",), help="also fit with FSL-MRS's Newton and show its values (with FSL-MRS)")
-    add("--shrunk", action="store_true", help="leave estimates shrunk to what is usual (see docs/error-bars.md)")
+    add("--shrunk", action="store_true", help="do not correct the pull to typical contents (see docs/error-bars.md)")
     add("--refine", type=int, metavar="N", help="steps that refine a hybrid network's estimates (see docs/method.md)")
     add("--strict", action="store_true", help="scans out of range fail, voxels stay empty (see docs/trust.md)")
     add("--no_trust", action="store_true", help="with --mask: no trust flag of voxels, which takes a third of the time")

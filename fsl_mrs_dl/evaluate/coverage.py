@@ -80,16 +80,16 @@ def coverage_folder(model, streams, number, folder):
 
     if not any(model.calibration.intervals.limits):
         raise ConfigError(f"The calibration of {model.name} has intervals of no metabolite: there is nothing to test.")
-    tables, ways = {}, (True, False) if model.correctable else (False,)
+    tables, ways = {}, (True, False) if model.corrected else (False,)
     for title, stream in streams.items():
         batches = range(-(-number // stream.batch))
         seen = simulated_estimates(
             model.network, model.config.input, stream, batches, model.refiner, f"test on {title}"
         )
-        for unbiased in ways:
-            given = seen.estimate, seen.spread, seen.unexplained, unbiased, seen.own_spread
+        for correct in ways:
+            given = seen.estimate, seen.spread, seen.unexplained, seen.own_spread, correct
             judged, found = model.calibration.judge(*given)
-            name = title if unbiased or len(ways) == 1 else f"{title}, shrunk"
+            name = title if correct or len(ways) == 1 else f"{title}, shrunk"
             tables[name] = coverage(model.config.metabolites, judged, seen.truth, found)
     pandas.concat(tables, names=["scans of"]).droplevel(1).to_csv(folder / "coverage.csv")
     text = coverage_text(tables)

@@ -31,7 +31,7 @@ def simulated_table(models, bases, number, seed):
         own = model.config.metabolites
         stream = Stream(basis.keep(own), PUBLISHED, seed, None, BATCH)
         found = simulated_estimates(model.network, model.config.input, stream, batches, model.refiner)
-        estimate, _ = model.judge(found.estimate, found.spread, found.own_spread, found.unexplained)
+        estimate, _ = model.judge(found.estimate, found.spread, found.unexplained, found.own_spread)
         errors = abs(estimate - found.truth).mean(0)
         rows[model.name] = errors[[own.index(name) for name in names]]
     stream = Stream(bases[0].keep(names), PUBLISHED, seed, None, BATCH)

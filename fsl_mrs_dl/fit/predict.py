@@ -252,8 +252,8 @@ def predict_prepared(model, prepared, seen=None):
         seen: `look` at its FIDs, where there is one already.
     """
     seen = seen or look(model, prepared.fids[None])
-    concentrations, line, *spreads, narrow = estimates(seen)
-    concentrations, uncertainty = model.judge(concentrations, *spreads, seen.unexplained)
+    concentrations, line, spread, own_spread, narrow = estimates(seen)
+    concentrations, uncertainty = model.judge(concentrations, spread, seen.unexplained, own_spread)
     concentrations, uncertainty = concentrations[0], None if uncertainty is None else uncertainty.take(0)
     values = dict(zip(LINE_PARAMETERS, line[0]))
     return Prediction(
@@ -280,16 +280,20 @@ def _disbelieved(output):
 
 
 SHRUNK = (
-    "Warning: the concentrations are left shrunk (--shrunk): on average nearer to the truth, but means over scans are "
-    "drawn to what is usual."
+    "Warning: the concentrations are not corrected for shrinkage (--shrunk): single ones are on average nearer to the "
+    "truth, means over scans are drawn to typical contents."
 )
 """Note of such estimates; a warning, as those show with many scans too, and usual estimates are another thing."""
+
+UNCORRECTED = "The concentrations are not corrected for shrinkage: the model was calibrated on too few scans for that."
+"""Note of a model whose calibration has no correction."""
 
 REFINED = "Warning: the estimates are refined (--refine {steps}): compare them with usual ones with care."
 """Note of estimates refined in a number of steps."""
 
 OTHER_STEPS = (
-    "Warning: error bars and correction for shrinkage are of estimates made with --refine {steps}, not of these."
+    "Warning: the error bars are of estimates made with --refine {steps}, not of these, which are not corrected for "
+    "shrinkage."
 )
 """Note of a calibration that was made with another number of steps."""
 
@@ -301,6 +305,8 @@ def _settings(model):
         notes.append(REFINED.format(steps=steps))
     if model.calibration is not None and model.calibration.steps != steps:
         notes.append(OTHER_STEPS.format(steps=model.calibration.steps))
+    if model.calibration is not None and not model.correctable:
+        notes.append(UNCORRECTED)
     return (*notes, SHRUNK) if model.shrunk else tuple(notes)
 
 
@@ -368,8 +374,8 @@ class BatchPredictor:
         dwell_s = grid.dwell_s * grid.centre_hz / self._centre_hz  # as scan.resample_scan
         resampled = axes.resample(aligned, self._dwell_s, dwell_s, grid.points)
         seen = look(self._model, resampled)
-        concentrations, line, *spreads, _ = estimates(seen)
-        concentrations, uncertainty = self._model.judge(concentrations, *spreads, seen.unexplained)
+        concentrations, line, spread, own_spread, _ = estimates(seen)
+        concentrations, uncertainty = self._model.judge(concentrations, spread, seen.unexplained, own_spread)
         values = dict(zip(LINE_PARAMETERS, line.T))
         found = Predictions(
             concentrations=concentrations,

@@ -53,6 +53,7 @@ def write_report(path, result, voxels=None):
         range=result.first_fit.ppm_limits,
         model=result.model.name,
         settings=result.model.settings,
+        corrected=result.model.corrected,
         error_bars=result.model.error_bars,
         card=card,
         card_parts=[(title, _flat(card[key])) for title, key in _CARD_PARTS if card.get(key)],

@@ -39,7 +39,7 @@ class ModelRecord:
         weights_sha256: of the weights' file.
         card: the model card, a dictionary.
         refine: steps in which its estimates were refined, 0 for none.
-        unbiased: whether they are corrected for shrinkage.
+        corrected: whether they are corrected for shrinkage.
         shrunk: whether they are not, because that was asked for.
         error_bars: where their error bars come from, in words; empty where there are none.
     """
@@ -48,7 +48,7 @@ class ModelRecord:
     weights_sha256: str | None = None
     card: dict = field(default_factory=dict)
     refine: int = 0
-    unbiased: bool = False
+    corrected: bool = False
     shrunk: bool = False
     error_bars: str = ""
 
@@ -57,7 +57,7 @@ class ModelRecord:
         """Record of a TrainedModel."""
         steps = 0 if trained.refiner is None else trained.refiner.steps
         origin = "" if trained.calibration is None else trained.calibration.origin
-        kind = trained.unbiased, trained.shrunk
+        kind = trained.corrected, trained.shrunk
         return cls(trained.name, trained.weights_sha256, dict(trained.card), steps, *kind, origin)
 
     @property
@@ -172,7 +172,7 @@ class Result:
             "dl_model": self.model.name,
             "dl_weights_sha256": self.model.weights_sha256,
             "dl_refine": self.model.refine,
-            "dl_unbiased": self.model.unbiased,
+            "dl_corrected": self.model.corrected,
             "dl_basis_fingerprint": self.basis.fingerprint(),
             "dl_versions": {"fsl_mrs_dl": __version__, **versions()},
         }

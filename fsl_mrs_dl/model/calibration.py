@@ -196,15 +196,15 @@ class Calibration:
         cut = "…" if len(self.source) > SOURCE_SHOWN else ""
         return f"{self.scans} simulated scans ({self.source[:SOURCE_SHOWN]}{cut})"
 
-    def judge(self, concentrations, spread, unexplained=None, unbiased=False, own_spread=None):
+    def judge(self, concentrations, spread, unexplained=None, own_spread=None, correct=False):
         """Estimates and their Uncertainty.
 
         Args:
             concentrations: (..., metabolite) relative to the largest.
             spread: (..., metabolite) logarithms of the errors that the network expects.
             unexplained: (..., condition) of `doubt.unexplained`; None is for a calibration without a doubt.
-            unbiased: whether the estimates are corrected for shrinkage.
             own_spread: (..., metabolite) of the expected errors what estimates shrink for; None where that is all.
+            correct: whether the estimates are corrected for shrinkage.
 
         Raises:
             ConfigError: the calibration has a doubt, and what is unexplained is not given.
@@ -215,7 +215,7 @@ class Calibration:
         # A network shrinks for what it expects by itself; of what raises doubts it knows nothing.
         own_spread = spread if own_spread is None else own_spread
         spread = spread if self.doubt is None else self.doubt(spread, unexplained)
-        if not unbiased:
+        if not correct:
             return concentrations, self.intervals.around(concentrations, spread)
         corrected = self.correction(concentrations, own_spread)
         return corrected, self.corrected.around(corrected, spread)

@@ -8,6 +8,9 @@ import numpy as np
 
 from ..errors import ConfigError, ModelError
 
+OF_NETWORK = "Of what the network says, before it is corrected for shrinkage."
+"""What the errors of a card are of."""
+
 PARTS = ("training", "adapted_to", "basis", "versions", "errors", "bounds")
 """Parts of a card that hold facts by their names."""
 
@@ -119,7 +122,8 @@ def card_text(card):
         if card.get(key):
             lines += _part(title, card[key])
     if card.get("errors"):
-        lines += ["## Mean absolute errors, relative to the largest concentration of a scan", "", error_table(card), ""]
+        lines += ["## Mean absolute errors, relative to the largest concentration of a scan", "", OF_NETWORK, ""]
+        lines += [error_table(card), ""]
     return "\n".join(lines)
 
 

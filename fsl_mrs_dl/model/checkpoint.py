@@ -128,19 +128,28 @@ class TrainedModel:
         return self.calibration is not None and self.calibration.correction is not None
 
     @property
-    def unbiased(self):
-        """Whether its estimates are corrected for shrinkage."""
-        return self.correctable and not self.shrunk
+    def corrected(self):
+        """Whether its estimates are corrected for shrinkage: refined ones only where the correction is of such."""
+        steps = 0 if self.refiner is None else self.refiner.steps
+        return self.correctable and self.calibration.steps == steps and not self.shrunk
 
-    def judge(self, concentrations, spread, own_spread, unexplained):
-        """Estimates as the model gives them, and their Uncertainty, None of one without a calibration.
+    def judge(self, concentrations, spread, unexplained, own_spread):
+        """Estimates as the model gives them, corrected or not, and their error bars.
 
         Args:
-            concentrations, spread, own_spread, unexplained: (scan, ...) of its network, as of `Calibration.judge`.
+            concentrations: (scan, metabolite) of its network, refined where it is, relative to the largest.
+            spread, own_spread: (scan, metabolite) as of `model.output.expected_spreads`.
+            unexplained: (scan, condition) of `doubt.unexplained`; None of a model whose calibration has no doubt.
+
+        Returns:
+            (scan, metabolite) array, and Uncertainty, None of a model without a calibration.
+
+        Raises:
+            ConfigError: the calibration has a doubt, and what is unexplained is not given.
         """
         if self.calibration is None:
             return concentrations, None
-        return self.calibration.judge(concentrations, spread, unexplained, self.unbiased, own_spread)
+        return self.calibration.judge(concentrations, spread, unexplained, own_spread, self.corrected)
 
     def with_shrinkage(self):
         """The model with estimates as the network makes them, not corrected for shrinkage.

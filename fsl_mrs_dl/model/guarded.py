@@ -21,14 +21,14 @@ distance with which that changes. Chosen on simulated scans (docs/results.md): n
 not as in any simulation, and worse where it is."""
 
 SUREST = 0.01
-"""Part of the expected error in that distance which no scan is without, chosen with the knee."""
+"""Least expected error in that distance, relative to the largest concentration, in quadrature; chosen with the knee."""
 
 LEAST_DISTANCE = 1e-3
 """Distances below this count as this."""
 
-FARTHEST = 3 * KNEE
-"""Distance beyond which the error that is expected grows no more: the joined estimate is that of edit-off by then,
-however far off the other one is, and training has few scans of larger distances."""
+FARTHEST = 1.5 * KNEE
+"""Distance beyond which the error that is expected grows no more: the joined estimate is nearly that of edit-off by
+then, however far off the other one is, and training has few scans of larger distances (one in a hundred)."""
 
 UNITS = 16
 """Hidden units of the small network that says how far the joined estimates are off."""
@@ -120,9 +120,10 @@ class GuardedOutput(HybridOutput):
     Attributes:
         both: HybridOutput of the network of both spectra.
         off: HybridOutput of the network of edit-off alone.
-        contradiction: (batch,) how far apart their concentrations are, root mean square over the metabolites, in units
-            of the same of the errors that the second one expects of itself and `SUREST`. Not of each metabolite's own:
-            of the largest of a scan it may expect next to none, and a small difference in it would contradict all.
+        contradiction: (batch,) how far apart their concentrations are: root mean square over the metabolites, divided
+            by that of the errors that the second one expects of itself, with `SUREST` in quadrature. Not each
+            metabolite by its own: of the largest of a scan next to no error may be expected, and a small difference in
+            it would contradict all.
     """
 
     both: HybridOutput | None = None
@@ -141,7 +142,12 @@ class GuardedOutput(HybridOutput):
 
     @property
     def own_spread(self):
-        """As of Output: without what is expected as the two networks differ, which makes neither of them shrink."""
+        """As of Output: without what is expected as the two networks differ, which makes neither of them shrink.
+
+        Where the joined estimate is expected to be better than either network's, it shrinks for that alone.
+        """
+        if self.spread is None:
+            return None
         plain = torch.lerp(self.off.spread.exp(), self.both.spread.exp(), self.belief).log()
         return torch.minimum(plain, self.spread)
 

@@ -3,8 +3,9 @@
 A network that cannot see a metabolite well says something nearer to what is usual: what is small is overestimated,
 what is large underestimated. That makes single estimates as near to the truth as they can be, and means over scans of
 the same contents wrong. The map moves an estimate by how large it is and by how large an error the network itself
-expects: as shrinkage does, by no more than the square of a small expected error. Of all such maps it is the one of the
-least mean absolute error on simulated scans whose mean error is small in every tenth of the range of the truth.
+expects, by at most `REACH` such errors, and for errors below their median in proportion to their square, as shrinkage
+does. Of all such maps it is the one of the least mean absolute error on simulated scans whose mean error is small in
+every tenth of the range of the truth.
 """
 
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ SURE = (0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.97)
 BIAS = 0.007
 """Largest mean error in a tenth of the truth that is asked for: on other bases it is a little larger."""
 
-MIDDLE = 3
+MIDDLE = len(SURE) // 2
 """Number of the middle column."""
 
 REACH = 1.5
@@ -97,8 +98,8 @@ class Correction:
         for place, (knots, table) in enumerate(zip(self.knots, self.values)):
             if knots is not None:
                 own, parts = _parts(concentrations[..., place], spread[..., place], np.array(knots))
-                moved = sum(np.array(table).ravel()[where] * share for where, share in parts)
-                found[..., place] = (own + moved).clip(0, MOST)
+                mapped = sum(np.array(table).ravel()[where] * share for where, share in parts)
+                found[..., place] = (own + mapped).clip(0, MOST)
         return np.where(concentrations >= 1, 1.0, found)
 
 
