@@ -24,7 +24,7 @@ def add_arguments(parser):
     add("--ppmlim", nargs=2, type=float, default=(0.2, 4.2), metavar=("LOW", "HIGH"), help="range of the fit shown")
     add("--report", action="store_true", help="also write report.html")
     add("--compare", choices=("newton",), help="also fit with FSL-MRS's Newton and show its values (with FSL-MRS)")
-    add("--shrunk", action="store_true", help="do not correct the pull to typical contents (see docs/error-bars.md)")
+    add("--shrunk", action="store_true", help="no correction for shrinkage: single scans better, means biased")
     add("--refine", type=int, metavar="N", help="steps that refine a hybrid network's estimates (see docs/method.md)")
     add("--strict", action="store_true", help="scans out of range fail, voxels stay empty (see docs/trust.md)")
     add("--no_trust", action="store_true", help="with --mask: no trust flag of voxels, which takes a third of the time")
@@ -173,8 +173,8 @@ def _many(quantifier, host, compared, args):
         write_group(folder / "group.csv", [result for _, result in results], [name for name, _ in results])
     for _, result in results:
         _print(result, args.verbose)
-    scans = "1 scan is" if len(results) == 1 else f"{len(results)} scans are"
-    print(f"Results of {scans} in {args.output}, the table of all in {args.output}/group.csv")
+    scans = "1 scan" if len(results) == 1 else f"{len(results)} scans"
+    print(f"Results of {scans} are in {args.output}, the table of all in {args.output}/group.csv")
     _say_plugin()
     flagged = [name for name, result in results if not result.trust.in_range]
     if flagged:

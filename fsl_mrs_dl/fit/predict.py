@@ -8,10 +8,10 @@ import torch
 from .. import axes
 from ..errors import DataError, ModelError
 from ..model.doubt import unexplained
-from ..model.guarded import GuardedOutput
 from ..model.inputs import network_input, noise_level
 from ..model.output import LINE_PARAMETERS, expected_spreads, to_largest
 from .align import Aligner, align
+from .estimate_notes import cut, disbelieved, settings
 from .prediction import Prediction
 from .scan import check_field, require_edited, resample_scan
 
@@ -253,8 +253,11 @@ def predict_prepared(model, prepared, seen=None):
     """
     seen = seen or look(model, prepared.fids[None])
     concentrations, line, spread, own_spread, narrow = estimates(seen)
+    own = concentrations[0]
     concentrations, uncertainty = model.judge(concentrations, spread, seen.unexplained, own_spread)
     concentrations, uncertainty = concentrations[0], None if uncertainty is None else uncertainty.take(0)
+    notes = ((BROADENED,) if narrow[0] else ()) + disbelieved(seen.output) + settings(model)
+    notes += cut(model.config.metabolites, own, concentrations)
     values = dict(zip(LINE_PARAMETERS, line[0]))
     return Prediction(
         names=model.config.metabolites,
@@ -263,51 +266,9 @@ def predict_prepared(model, prepared, seen=None):
         gauss_hz=max(values["gauss_hz"], 0.0),
         shift_hz=values["shift_hz"] + prepared.shift_hz,
         phase_rad=values["phase_rad"] + prepared.phase_rad,
-        notes=((BROADENED,) if narrow[0] else ()) + _disbelieved(seen.output) + _settings(model),
+        notes=notes,
         uncertainty=uncertainty,
     )
-
-
-DISBELIEVED = "Edit-on contradicts edit-off: the concentrations are to {share:.0%} those of edit-off alone."
-"""Note of a scan whose both spectra a guarded network believes to less than a half."""
-
-
-def _disbelieved(output):
-    """Note on what the estimate of one scan comes from, where that is not both spectra."""
-    if not isinstance(output, GuardedOutput) or output.belief[0] >= 0.5:
-        return ()
-    return (DISBELIEVED.format(share=1 - float(output.belief[0])),)
-
-
-SHRUNK = (
-    "Warning: the concentrations are not corrected for shrinkage (--shrunk): single ones are on average nearer to the "
-    "truth, means over scans are drawn to typical contents."
-)
-"""Note of such estimates; a warning, as those show with many scans too, and usual estimates are another thing."""
-
-UNCORRECTED = "The concentrations are not corrected for shrinkage: the model was calibrated on too few scans for that."
-"""Note of a model whose calibration has no correction."""
-
-REFINED = "Warning: the estimates are refined (--refine {steps}): compare them with usual ones with care."
-"""Note of estimates refined in a number of steps."""
-
-OTHER_STEPS = (
-    "Warning: the error bars are of estimates made with --refine {steps}, not of these, which are not corrected for "
-    "shrinkage."
-)
-"""Note of a calibration that was made with another number of steps."""
-
-
-def _settings(model):
-    """Notes on what is done to the estimates of a TrainedModel."""
-    steps, notes = 0 if model.refiner is None else model.refiner.steps, []
-    if steps:
-        notes.append(REFINED.format(steps=steps))
-    if model.calibration is not None and model.calibration.steps != steps:
-        notes.append(OTHER_STEPS.format(steps=model.calibration.steps))
-    if model.calibration is not None and not model.correctable:
-        notes.append(UNCORRECTED)
-    return (*notes, SHRUNK) if model.shrunk else tuple(notes)
 
 
 def predict(model, scan, basis):

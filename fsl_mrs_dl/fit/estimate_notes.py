@@ -1,0 +1,67 @@
+"""Notes on how the estimates of a scan came about."""
+
+from ..model.guarded import GuardedOutput
+from ..model.unshrink import MOST
+
+DISBELIEVED = "Edit-on contradicts edit-off: the concentrations are to {share:.0%} those of edit-off alone."
+"""Note of a scan whose both spectra a guarded network believes to less than a half."""
+
+CUT = "{name} was brought to {limit} by the correction for shrinkage (the network says {own:.3f}): see its interval."
+"""Note of an estimate that a correction moved to an end of the range."""
+
+FREE = 0.01
+"""Estimates of a network within this of an end of the range may be moved there without a note."""
+
+SHRUNK = (
+    "Warning: the concentrations are not corrected for shrinkage (--shrunk): single ones are on average nearer to the "
+    "truth, means over scans are drawn to typical contents."
+)
+"""Note of such estimates; a warning, as those show with many scans too, and usual estimates are another thing."""
+
+UNCORRECTED = "The concentrations are not corrected for shrinkage: the model was calibrated on too few scans for that."
+"""Note of a model whose calibration has no correction."""
+
+REFINED = "Warning: the estimates are refined (--refine {steps}): compare them with usual ones with care."
+"""Note of estimates refined in a number of steps."""
+
+OTHER_STEPS = (
+    "Warning: the error bars were made with --refine {steps} and may not hold; nor are these estimates corrected for "
+    "shrinkage (fsl_mrs_dl calibrate --refine makes both)."
+)
+"""Note of a calibration that was made with another number of steps."""
+
+
+def disbelieved(output):
+    """Note on what the estimate of one scan comes from, where that is not both spectra."""
+    if not isinstance(output, GuardedOutput) or output.belief[0] >= 0.5:
+        return ()
+    return (DISBELIEVED.format(share=1 - float(output.belief[0])),)
+
+
+def cut(names, own, corrected):
+    """Notes on metabolites that a correction moved to an end of the range.
+
+    Args:
+        names: of the metabolites.
+        own, corrected: (metabolite,) what the network says and what is given.
+    """
+    notes = []
+    for name, before, after in zip(names, own, corrected):
+        limit = 0 if after <= 0 else 1
+        if before != after and (after <= 0 or after >= MOST) and abs(before - limit) > FREE:
+            notes.append(CUT.format(name=name, limit=limit, own=before))
+    return tuple(notes)
+
+
+def settings(model):
+    """Notes on what is done to the estimates of a TrainedModel."""
+    steps, notes = 0 if model.refiner is None else model.refiner.steps, []
+    if steps:
+        notes.append(REFINED.format(steps=steps))
+    if model.calibration is not None and model.calibration.steps != steps:
+        notes.append(OTHER_STEPS.format(steps=model.calibration.steps))
+    if model.calibration is not None and not model.correctable:
+        notes.append(UNCORRECTED)
+    elif model.shrunk and model.calibration.steps == steps:
+        notes.append(SHRUNK)
+    return tuple(notes)
