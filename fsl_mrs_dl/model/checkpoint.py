@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import shutil
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -97,14 +97,14 @@ class TrainedModel:
     name: str
     config: ModelConfig
     options: object
-    network: torch.nn.Module
-    card: dict
+    network: torch.nn.Module = field(repr=False)
+    card: dict = field(repr=False)
     weights_sha256: str | None = None
-    calibration: Calibration | None = None
-    trust: Thresholds | None = None
+    calibration: Calibration | None = field(default=None, repr=False)
+    trust: Thresholds | None = field(default=None, repr=False)
     shrunk: bool = False
-    prior: Prior | None = None
-    refiner: Refiner | None = None
+    prior: Prior | None = field(default=None, repr=False)
+    refiner: Refiner | None = field(default=None, repr=False)
 
     def refined(self, steps):
         """The model with estimates that are refined in a number of steps, 0 for those of the network alone.
