@@ -171,8 +171,7 @@ def test_threads_give_what_one_gives(single_basis):
     one_by_one = [mrs.fit(method="dl").params for mrs in scans]
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda mrs: mrs.fit(method="dl").params, scans))
-    # Busy threads may add up in another order.
-    np.testing.assert_allclose(together, one_by_one, rtol=1e-4, atol=1e-6)
+    assert np.array_equal(one_by_one, together)
 
 
 def test_results_survive_pickling_and_name_the_model(single_basis):

@@ -61,9 +61,9 @@ def test_corrected_estimates_have_their_own_intervals():
 
 
 def test_estimates_are_corrected_for_what_the_network_itself_expects():
-    rising = tuple((0.2 + 0.1 * column,) for column in range(len(SURE)))
-    rising = tuple(tuple(value for (value,) in rising) for _ in GRID)
-    made = replace(GOOD, correction=replace(MAP, values=(rising, None)), doubt=Doubt((-5.0,), (2.0,), (1.0, 1.0)))
+    rising = tuple(0.2 + 0.1 * column for column in range(len(SURE)))
+    doubtful = replace(GOOD, doubt=Doubt((-5.0,), (2.0,), (1.0, 1.0)))
+    made = replace(doubtful, correction=replace(MAP, values=((rising,) * len(GRID), None)))
     first, later = MAP.knots[0][0], MAP.knots[0][1]
     for own in (None, [first, first]):
         spread = np.array([first, first] if own is None else [later, later])

@@ -227,5 +227,5 @@ def test_the_trust_flag_hears_of_contradictions():
     fids = np.array([0.6, 0.4, 0.3, 0.8, 1.0]) @ read_basis(shipped_basis()).fids[..., :2048]
     swapped = fids[::-1].copy()
     found = one(look(one.model, np.stack([fids, swapped])))["contradiction"]
-    assert found[0] < 0.5 * KNEE < KNEE < found[1]
+    assert found[0] < 0.5 * KNEE and found[1] > 1.4 * KNEE
     assert "contradiction" not in other(look(other.model, fids[None, :1]))

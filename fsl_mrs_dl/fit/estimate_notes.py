@@ -55,13 +55,11 @@ def cut(names, own, corrected):
 
 def settings(model):
     """Notes on what is done to the estimates of a TrainedModel."""
-    steps, notes = 0 if model.refiner is None else model.refiner.steps, []
-    if steps:
-        notes.append(REFINED.format(steps=steps))
-    if model.calibration is not None and model.calibration.steps != steps:
+    notes = [REFINED.format(steps=model.steps)] if model.steps else []
+    if model.calibration is not None and model.calibration.steps != model.steps:
         notes.append(OTHER_STEPS.format(steps=model.calibration.steps))
     if model.calibration is not None and not model.correctable:
         notes.append(UNCORRECTED)
-    elif model.shrunk and model.calibration.steps == steps:
+    elif model.shrunk and model.calibration.steps == model.steps:
         notes.append(SHRUNK)
     return tuple(notes)

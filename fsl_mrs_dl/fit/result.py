@@ -55,10 +55,9 @@ class ModelRecord:
     @classmethod
     def of(cls, trained):
         """Record of a TrainedModel."""
-        steps = 0 if trained.refiner is None else trained.refiner.steps
         origin = "" if trained.calibration is None else trained.calibration.origin
-        kind = trained.corrected, trained.shrunk
-        return cls(trained.name, trained.weights_sha256, dict(trained.card), steps, *kind, origin)
+        done = trained.steps, trained.corrected, trained.shrunk
+        return cls(trained.name, trained.weights_sha256, dict(trained.card), *done, origin)
 
     @property
     def settings(self):

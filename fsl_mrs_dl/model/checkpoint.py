@@ -123,6 +123,11 @@ class TrainedModel:
         return replace(self, refiner=Refiner(self.prior, steps))
 
     @property
+    def steps(self):
+        """Number of steps in which its estimates are refined, 0 for none."""
+        return 0 if self.refiner is None else self.refiner.steps
+
+    @property
     def correctable(self):
         """Whether its calibration has a correction for shrinkage."""
         return self.calibration is not None and self.calibration.correction is not None
@@ -130,8 +135,7 @@ class TrainedModel:
     @property
     def corrected(self):
         """Whether its estimates are corrected for shrinkage: refined ones only where the correction is of such."""
-        steps = 0 if self.refiner is None else self.refiner.steps
-        return self.correctable and self.calibration.steps == steps and not self.shrunk
+        return self.correctable and self.calibration.steps == self.steps and not self.shrunk
 
     def judge(self, concentrations, spread, unexplained, own_spread):
         """Estimates as the model gives them, corrected or not, and their error bars.

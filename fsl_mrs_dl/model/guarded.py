@@ -39,6 +39,16 @@ def believed(contradiction):
     return (1 / (1 + (contradiction / KNEE) ** STEEPNESS))[:, None]
 
 
+def mean_expected(off, both, belief):
+    """(batch, metabolite) logarithms of the mean of the errors that either network expects, as far as it is believed.
+
+    Args:
+        off, both: (batch, metabolite) logarithms of them.
+        belief: (batch, 1) of `believed`.
+    """
+    return torch.lerp(off.exp(), both.exp(), belief).log()
+
+
 class Guarded(Hybrid):
     """Guarded hybrid network; arguments as of Hybrid, for either network. Itself it is that of both spectra.
 
@@ -94,8 +104,7 @@ class Guarded(Hybrid):
         with torch.autocast(apart.device.type, enabled=False):
             # Expecting errors well must not cost making small ones.
             both, off, apart, contradiction = (values.detach().float() for values in (both, off, apart, contradiction))
-            belief = believed(contradiction)
-            plain = torch.lerp(off.exp(), both.exp(), belief).log()
+            plain = mean_expected(off, both, believed(contradiction))
             nearer = (FARTHEST / contradiction.clamp_min(LEAST_DISTANCE)).clamp_max(1)
             near = (apart * nearer[:, None]).clamp_min(LEAST_DISTANCE).log()
             trust = torch.logit(believed(contradiction * nearer), 1e-4).expand_as(off)
@@ -148,8 +157,7 @@ class GuardedOutput(HybridOutput):
         """
         if self.spread is None:
             return None
-        plain = torch.lerp(self.off.spread.exp(), self.both.spread.exp(), self.belief).log()
-        return torch.minimum(plain, self.spread)
+        return torch.minimum(mean_expected(self.off.spread, self.both.spread, self.belief), self.spread)
 
     def known(self, fractions=None, clean=None):
         """As of Output; either network's own is what it said itself."""
