@@ -14,8 +14,8 @@ from fsl_mrs_dl.fit.predict import _with_rows, estimates, look, predict
 from fsl_mrs_dl.fit.quantify import basis_for
 from fsl_mrs_dl.fit.scan import EDITED, Scan
 from fsl_mrs_dl.fit.trust_checks import Checks
-from fsl_mrs_dl.model.checkpoint import load_model
-from fsl_mrs_dl.model.guarded import KNEE, Guarded, believed
+from fsl_mrs_dl.model.checkpoint import load_model, save_model
+from fsl_mrs_dl.model.guarded import Guarded, GuardedConfig
 from fsl_mrs_dl.model.hybrid import HybridConfig
 from fsl_mrs_dl.model.inputs import network_input
 from fsl_mrs_dl.model.output import to_largest
@@ -31,7 +31,8 @@ from fsl_mrs_dl.train.validate import simulated_estimates
 
 from .conftest import assert_survives_saving
 
-SMALL = HybridConfig(widths=(8, 16), dense=32)
+SMALL = GuardedConfig(widths=(8, 16), dense=32)
+KNEE = SMALL.knee
 WIDE = dataclasses.replace(
     PUBLISHED, name="wide", lorentz_hz=(1.0, 8.0), shift_hz=(-3.0, 3.0), phase_rad=(-0.3, 0.3), noise_sigma=(0.0, 0.01)
 )
@@ -66,7 +67,7 @@ def said(model, *given, **changes):
 
 
 def test_what_agrees_is_believed_and_what_is_far_apart_is_not():
-    found = believed(torch.tensor([0.0, 0.5 * KNEE, KNEE, 3 * KNEE, 1e4]))[:, 0]
+    found = SMALL.believed(torch.tensor([0.0, 0.5 * KNEE, KNEE, 3 * KNEE, 1e4]))[:, 0]
     assert found[0] == 1 and found[1] > 0.9 and found[2] == pytest.approx(0.5) and found[3] < 0.02 and found[4] < 1e-9
     assert (found.diff() < 0).all()
 
@@ -76,6 +77,7 @@ def test_estimates_lie_between_the_two_as_they_are_believed(model, tiny_basis):
     both, off = to_largest(output.both.fractions), to_largest(output.off.fractions)
     expected = (output.off.spread.exp().square().mean(1) + 0.01**2).sqrt()
     torch.testing.assert_close(output.contradiction, (both - off).square().mean(1).sqrt() / expected)
+    torch.testing.assert_close(output.belief, SMALL.believed(output.contradiction))
     shown = output.off.line + output.belief * (output.both.line - output.off.line)
     torch.testing.assert_close(output.shown_line, shown)
     # What is expected for the distance of the two makes neither of them shrink.
@@ -87,6 +89,25 @@ def test_estimates_lie_between_the_two_as_they_are_believed(model, tiny_basis):
     assert output.belief.min() < 0.7 and output.belief.max() > 0.95
     torch.testing.assert_close(to_largest(output.fractions), to_largest(torch.lerp(off, both, output.belief)))
     torch.testing.assert_close(output.fractions.sum(1), torch.ones(64))
+
+
+def test_the_guard_is_as_the_configuration_says(model, tiny_basis, tmp_path):
+    channels, _, _ = scans(model, tiny_basis)
+    own, found = model.network(channels), []
+    for changes in ({"knee": 1e3}, {"surest": 1e3}, {"knee": 0.01}):
+        options = dataclasses.replace(SMALL, **changes)
+        network = Guarded(options, 4, model.config.input.bins, len(tiny_basis.names))
+        network.load_state_dict(model.network.state_dict())
+        changed = dataclasses.replace(model, network=network.eval(), options=options, calibration=None)
+        folder = tmp_path / str(len(found))
+        save_model(changed, folder)
+        assert load_model(folder).options == options
+        with torch.no_grad():
+            found.append(load_model(folder).network(channels).belief)
+    assert found[0].min() > 0.999 and found[1].min() > 0.999 and found[2].max() < own.belief.min()
+    for wrong in ({"knee": 0.0}, {"steepness": float("nan")}, {"surest": -0.1}):
+        with pytest.raises(ConfigError, match=next(iter(wrong))):
+            GuardedConfig(**wrong)
 
 
 def test_edit_on_of_another_scan_is_not_believed(model, tiny_basis):
@@ -145,8 +166,8 @@ def test_refining_undoes_no_doubt(model, tiny_basis):
     prior = learn_prior(model.network, model.config, Stream(tiny_basis, WIDE, 5, None, 64), "a toy", 64)
     output, _, fids = said(model, tiny_basis)
     found = [
-        Refiner(prior, 2)(model.network, model.config.input, fids, dataclasses.replace(output, contradiction=distance))
-        for distance in (torch.zeros(64), torch.full((64,), KNEE), torch.full((64,), 1e3))
+        Refiner(prior, 2)(model.network, model.config.input, fids, dataclasses.replace(output, belief=belief))
+        for belief in (torch.ones(64, 1), torch.full((64, 1), 0.5), torch.zeros(64, 1))
     ]
     wholly, half, not_at_all = (one.kept for one in found)
     assert wholly.median() > 1e-3
@@ -179,8 +200,9 @@ def test_its_network_of_both_spectra_can_be_trained_on_alone(model, tiny_basis):
     with torch.no_grad():
         torch.testing.assert_close(one.network(channels).fractions, model.network(channels).both.fractions)
     assert one.config.network == "hybrid" and one.trust is None
+    assert type(one.options) is HybridConfig and (one.options.widths, one.options.dense) == (SMALL.widths, SMALL.dense)
     plan = TrainConfig(number=32, batch=32, epochs=1, held_out=32, learning_rate=1e-12, weight_decay=0)
-    further = train("hybrid", tiny_basis, WIDE, plan, SMALL, progress=False, start=one)
+    further = train("hybrid", tiny_basis, WIDE, plan, one.options, progress=False, start=one)
     torch.testing.assert_close(further.network.state_dict(), one.network.state_dict(), atol=1e-9, rtol=0)
 
 

@@ -12,31 +12,48 @@ import torch
 from torch import nn
 
 from ..errors import ConfigError
-from .hybrid import Hybrid, HybridOutput
+from .hybrid import Hybrid, HybridConfig, HybridOutput
+from .layers import check_number
 from .output import SPREAD_RANGE, Bounded, quantification_loss, to_largest
-
-KNEE, STEEPNESS = 1.4, 4.0
-"""Distance of the two estimates, in errors that edit-off expects, at which either counts half, and the power of the
-distance with which that changes. Chosen on simulated scans (docs/results.md): nearer knees are better where edit-on is
-not as in any simulation, and worse where it is."""
-
-SUREST = 0.01
-"""Least expected error in that distance, relative to the largest concentration, in quadrature; chosen with the knee."""
 
 LEAST_DISTANCE = 1e-3
 """Distances below this count as this."""
 
-FARTHEST = 1.5 * KNEE
-"""Distance beyond which the error that is expected grows no more: the joined estimate is nearly that of edit-off by
-then, however far off the other one is, and training has few scans of larger distances (one in a hundred)."""
+FARTHEST = 1.5
+"""Distance, in knees, beyond which the error that is expected grows no more: the joined estimate is nearly that of
+edit-off by then, however far off the other one is, and training has few scans of larger distances (one in a hundred).
+"""
 
 UNITS = 16
 """Hidden units of the small network that says how far the joined estimates are off."""
 
 
-def believed(contradiction):
-    """How far both spectra are believed, (batch, 1) from 0 to 1, at a contradiction (batch,) as of GuardedOutput."""
-    return (1 / (1 + (contradiction / KNEE) ** STEEPNESS))[:, None]
+@dataclass(frozen=True)
+class GuardedConfig(HybridConfig):
+    """Size of either network, as of HybridConfig, and when the one of both spectra is believed.
+
+    The defaults were chosen on simulated scans (docs/results.md): nearer knees are better where edit-on is not as in
+    any simulation, and worse where it is.
+
+    Attributes:
+        knee: distance of the two estimates, in errors that edit-off expects, at which either counts half.
+        steepness: power of the distance with which that changes.
+        surest: least expected error in that distance, relative to the largest concentration, in quadrature.
+    """
+
+    knee: float = 1.4
+    steepness: float = 4.0
+    surest: float = 0.01
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_number("knee", self.knee, 0.01)
+        check_number("steepness", self.steepness, 0.1)
+        check_number("surest", self.surest, 0.0)
+
+    def believed(self, contradiction):
+        """How far both spectra are believed, (batch, 1) of 0 to 1, at a contradiction (batch,) as of GuardedOutput."""
+        return (1 / (1 + (contradiction / self.knee) ** self.steepness))[:, None]
 
 
 def mean_expected(off, both, belief):
@@ -44,13 +61,13 @@ def mean_expected(off, both, belief):
 
     Args:
         off, both: (batch, metabolite) logarithms of them.
-        belief: (batch, 1) of `believed`.
+        belief: (batch, 1) as of GuardedOutput.
     """
     return torch.lerp(off.exp(), both.exp(), belief).log()
 
 
 class Guarded(Hybrid):
-    """Guarded hybrid network; arguments as of Hybrid, for either network. Itself it is that of both spectra.
+    """Guarded hybrid network; arguments as of Hybrid, of GuardedConfig. Itself it is the network of both spectra.
 
     Raises:
         ConfigError: there are no two spectra.
@@ -86,12 +103,13 @@ class Guarded(Hybrid):
         both, off = super().forward(channels), self.off(channels[:, :2])
         high, low = to_largest(both.fractions), to_largest(off.fractions)
         apart = (high - low).detach().abs()
-        expected = off.spread.detach().exp().square().mean(1) + SUREST**2
+        expected = off.spread.detach().exp().square().mean(1) + self.config.surest**2
         contradiction = (apart.square().mean(1) / expected).sqrt()
-        joined = torch.lerp(low, high, believed(contradiction))
+        belief = self.config.believed(contradiction)
+        joined = torch.lerp(low, high, belief)
         spread = self.expected(both.spread, off.spread, apart, contradiction)
         parts = vars(both) | {"fractions": joined / joined.sum(1, keepdim=True).clamp_min(1e-9), "spread": spread}
-        return GuardedOutput(**parts, both=both, off=off, contradiction=contradiction)
+        return GuardedOutput(**parts, both=both, off=off, contradiction=contradiction, belief=belief)
 
     def expected(self, both, off, apart, contradiction):
         """(batch, metabolite) logarithms of the errors, relative to the largest, expected of the joined estimates.
@@ -104,8 +122,9 @@ class Guarded(Hybrid):
         with torch.autocast(apart.device.type, enabled=False):
             # Expecting errors well must not cost making small ones.
             both, off, apart, contradiction = (values.detach().float() for values in (both, off, apart, contradiction))
+            believed = self.config.believed
             plain = mean_expected(off, both, believed(contradiction))
-            nearer = (FARTHEST / contradiction.clamp_min(LEAST_DISTANCE)).clamp_max(1)
+            nearer = (FARTHEST * self.config.knee / contradiction.clamp_min(LEAST_DISTANCE)).clamp_max(1)
             near = (apart * nearer[:, None]).clamp_min(LEAST_DISTANCE).log()
             trust = torch.logit(believed(contradiction * nearer), 1e-4).expand_as(off)
             more = self.expects(torch.stack((plain, off, near, trust), -1))[..., 0]
@@ -130,19 +149,16 @@ class GuardedOutput(HybridOutput):
         both: HybridOutput of the network of both spectra.
         off: HybridOutput of the network of edit-off alone.
         contradiction: (batch,) how far apart their concentrations are: root mean square over the metabolites, divided
-            by that of the errors that the second one expects of itself, with `SUREST` in quadrature. Not each
+            by that of the errors that the second one expects of itself, with `surest` in quadrature. Not each
             metabolite by its own: of the largest of a scan next to no error may be expected, and a small difference in
             it would contradict all.
+        belief: (batch, 1) how far the network of both spectra is believed.
     """
 
     both: HybridOutput | None = None
     off: HybridOutput | None = None
     contradiction: torch.Tensor | None = None
-
-    @property
-    def belief(self):
-        """(batch, 1) how far the network of both spectra is believed."""
-        return believed(self.contradiction)
+    belief: torch.Tensor | None = None
 
     @property
     def shown_line(self):

@@ -3,7 +3,7 @@
 from ..errors import ConfigError
 from .cnn import Cnn, CnnConfig
 from .fcnn import Fcnn, FcnnConfig
-from .guarded import Guarded
+from .guarded import Guarded, GuardedConfig
 from .hybrid import Hybrid, HybridConfig
 from .yae import Yae, YaeConfig
 
@@ -12,7 +12,7 @@ NETWORKS = {
     "cnn": (Cnn, CnnConfig),
     "fcnn": (Fcnn, FcnnConfig),
     "hybrid": (Hybrid, HybridConfig),
-    "guarded": (Guarded, HybridConfig),
+    "guarded": (Guarded, GuardedConfig),
 }
 """Name -> (network, its configuration); a new network is one line here and one module.
 

@@ -168,10 +168,13 @@ def of_both_spectra(start):
     Its card, and so what a training from it tells, stays that of the whole model.
     """
     config = replace(start.config, network="hybrid")
-    network = build_network(config, start.options)
+    _, made_of = network_classes(config.network)
+    options = made_of(**{field.name: getattr(start.options, field.name) for field in fields(made_of)})
+    network = build_network(config, options)
     weights = start.network.state_dict()
     network.load_state_dict({name: weights[name] for name in network.state_dict()})
-    return replace(start, config=config, network=network.eval(), calibration=None, trust=None, prior=None)
+    made = {"config": config, "options": options, "network": network.eval()}
+    return replace(start, **made, calibration=None, trust=None, prior=None)
 
 
 def take_weights(network, start, config, options, basis):
