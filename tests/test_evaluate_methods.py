@@ -5,7 +5,7 @@ import pytest
 
 from fsl_mrs_dl.basis.basis_set import read_basis, write_basis
 from fsl_mrs_dl.errors import ConfigError, ModelError
-from fsl_mrs_dl.evaluate.methods import Method, check_names, model_method, spectrum_of, visible_names
+from fsl_mrs_dl.evaluate.methods import Method, check_names, model_method, spectrum_of
 from fsl_mrs_dl.fit.quantify import quantify
 from fsl_mrs_dl.fit.scan import Scan
 from fsl_mrs_dl.model.checkpoint import load_model, save_model, write_calibration
@@ -46,7 +46,7 @@ def test_what_a_basis_set_shows(tiny_basis, single_basis, tmp_path):
     assert [spectrum_of(read_basis(tmp_path / "set" / name)) for name in ("off", "diff")] == ["off", "diff"]
     shipped = model_method("hybrid_diff")
     assert shipped.spectra == ("diff",) and "Cr" not in shipped.metabolites
-    assert visible_names(tiny_basis) == tiny_basis.names
+    assert tiny_basis.shown == tiny_basis.names
 
 
 def test_refusals():

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from fsl_mrs_dl.fit.estimate_notes import CUT, OTHER_STEPS, REFINED, SHRUNK, UNCORRECTED, settings
+from fsl_mrs_dl.fit.estimate_notes import CUT, OTHER_STEPS, REFINED, SHRUNK, UNCALIBRATED, UNCORRECTED, settings
 from fsl_mrs_dl.fit.predict import predict
 from fsl_mrs_dl.fit.scan import Scan
 from fsl_mrs_dl.model.prior import Prior
@@ -33,9 +33,9 @@ def test_a_note_tells_what_the_correction_brought_to_an_end_of_the_range(tiny_mo
 def test_a_note_tells_where_there_is_no_correction(tiny_model, tiny_basis):
     few = dataclasses.replace(tiny_model.calibration, correction=None, corrected=None)
     scan = Scan(fids_of(tiny_basis), tiny_basis.conditions, tiny_basis.dwell_s, tiny_basis.centre_hz)
-    for calibration, told in ((few, True), (halved(tiny_model).calibration, False), (None, False)):
-        model = dataclasses.replace(tiny_model, calibration=calibration)
-        assert (UNCORRECTED in predict(model, scan, tiny_basis).notes) == told
+    for calibration, told in ((few, UNCORRECTED), (halved(tiny_model).calibration, None), (None, UNCALIBRATED)):
+        notes = predict(dataclasses.replace(tiny_model, calibration=calibration), scan, tiny_basis).notes
+        assert [note for note in notes if note in (UNCORRECTED, UNCALIBRATED)] == [told] * (told is not None)
 
 
 def test_each_setting_is_told_once(tiny_model):
@@ -43,6 +43,7 @@ def test_each_setting_is_told_once(tiny_model):
     steps = Refiner(Prior(((1.0, 0.0), (0.0, 1.0)), 1.0, 64, "a toy"), 2)
     refined = dataclasses.replace(model, refiner=steps)
     other = REFINED.format(steps=2), OTHER_STEPS.format(steps=0)
+    assert settings(dataclasses.replace(model, calibration=None)) == (UNCALIBRATED,)
     assert settings(model) == () and settings(model.with_shrinkage()) == (SHRUNK,)
     # Refined estimates are not corrected anyway, so --shrunk changes nothing.
     assert settings(refined) == settings(refined.with_shrinkage()) == other

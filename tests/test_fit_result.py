@@ -6,7 +6,9 @@ import pandas
 import pytest
 from .fit_examples import (
     AMPLITUDE,
+    CENTRE_HZ,
     CONCENTRATIONS,
+    LINEWIDTH_HZ,
     MODEL,
     NAMES,
     example_basis,
@@ -15,10 +17,12 @@ from .fit_examples import (
     single_basis,
 )
 
+from fsl_mrs_dl.basis.basis_set import BasisSet
 from fsl_mrs_dl.errors import BasisError, ConfigError, DataError, OutputError
 from fsl_mrs_dl.fit import result as result_module
 from fsl_mrs_dl.fit.group import write_group
 from fsl_mrs_dl.fit.result import ModelRecord, make_result
+from fsl_mrs_dl.fit.trust import Trust
 from fsl_mrs_dl.model.prior import Prior
 from fsl_mrs_dl.model.refine import Refiner
 from fsl_mrs_dl.model.unshrink import Correction
@@ -38,6 +42,31 @@ def test_concentrations_are_given_in_three_ways():
     np.testing.assert_allclose(table["relative_to_sum"], expected / expected.sum())
     # The scan was made with this amplitude: raw is what multiplies the basis as it is.
     np.testing.assert_allclose(table["raw"], AMPLITUDE * expected, rtol=1e-9)
+
+
+def test_what_the_spectra_do_not_show_has_no_value(tmp_path):
+    edited = example_basis()
+    fids = edited.spectrum("difference")
+    fids[NAMES.index("Cr")] += 0.001 * edited.fids[0, NAMES.index("Cr")]
+    basis = BasisSet(fids[None], ("single",), NAMES, edited.dwell_s, CENTRE_HZ, LINEWIDTH_HZ)
+    assert set(basis.shown) == {"NAA", "GABA", "Glu"}
+    prediction = dataclasses.replace(example_prediction(gauss_hz=0.0), concentrations=[1.0, 0.01, 0.25, 0.8])
+    made = make_result(example_scan(basis, prediction, 0.3), basis, prediction, MODEL)
+    table = made.concentrations
+    assert table.loc["Cr"].isna().all() and table.drop("Cr").notna().all(axis=None)
+    assert table["relative_to_sum"].sum() == pytest.approx(1) and table.loc["GABA", "relative_to_sum"] == 0.25 / 2.05
+    folder = made.save(tmp_path / "out", report=True)
+    read = pandas.read_csv(folder / "joint_concentrations.csv", index_col=0)
+    pandas.testing.assert_frame_equal(read, table)
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert ">nan" not in page and '<span style="width:0%"></span></span>–</td>' in page
+
+
+def test_it_shows_itself_in_one_line():
+    trust = Trust("caution", 2.31, ("there is a signal",))
+    values = "Cr 0.600, GABA 0.250, Glu 0.800, NAA 1.000"
+    assert repr(result_of()) == f"<Result of phantom by tiny: {values}>"
+    assert repr(result_of(trust=trust)) == f"<Result of phantom by tiny: {values}; trust: caution (score 2.3)>"
 
 
 @pytest.mark.parametrize(
@@ -79,6 +108,7 @@ def test_the_record_of_a_model_holds_what_is_done_to_its_estimates(tiny_model):
     other = dataclasses.replace(tiny_model, refiner=Refiner(prior, 3), calibration=calibration)
     kept, left = ModelRecord.of(other), ModelRecord.of(other.with_shrinkage())
     assert (kept.name, kept.refine, kept.corrected, kept.shrunk) == (tiny_model.name, 3, True, False)
+    assert kept.bars_refine == 3 and ModelRecord.of(tiny_model).bars_refine == 0
     assert (left.corrected, left.shrunk) == (False, True)
 
 

@@ -226,6 +226,11 @@ def test_the_flag_is_in_every_table_the_report_and_the_message(files, capsys):
     assert "Trust: out of range" in page and "as of lipids" in page
     said = capsys.readouterr().out
     assert "trust: out of range" in said and "Look at the trust flag of" in said and "fat" in said
+    # With several scans the first reason and how many more there are; all of them, line by line, on demand.
+    reasons = table.loc["fat", "trust_reasons"].split("; ")
+    assert len(reasons) > 1 and f"): {reasons[0]} (and {len(reasons) - 1} more: group.csv, --verbose)\n" in said
+    assert main(["--data", *scans, *words, "--verbose", "--overwrite"]) == 0
+    assert "\n    ".join((")", *reasons)) + "\n" in capsys.readouterr().out
 
 
 def test_strict_refuses_scans_that_are_out_of_range(files, capsys):

@@ -199,10 +199,12 @@ def test_a_model_keeps_its_prior(model, tmp_path):
         loaded.refined(-1)
 
 
-def test_a_model_without_prior_is_not_refined(tiny_model):
+def test_a_model_that_cannot_be_refined_says_why(tiny_model):
     assert tiny_model.refined(0).refiner is None
-    with pytest.raises(ModelError, match="cannot be refined.*--refine 0"):
+    with pytest.raises(ModelError, match="cannot be refined: its network is yae, no hybrid one.*Leave --refine out"):
         tiny_model.refined(2)
+    with pytest.raises(ModelError, match="cannot be refined: it has no prior.json.*calibrate"):
+        load_model("hybrid", calibrated=False).refined(2)
 
 
 @pytest.mark.parametrize(

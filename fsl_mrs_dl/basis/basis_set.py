@@ -23,6 +23,10 @@ SUBFOLDERS = {"edit_off": "off", "edit_on": "on", "difference": "diff"}
 
 SHIPPED = "megapress_te68_3t"
 
+VISIBLE = 0.01
+"""Norm of a metabolite's FID relative to the largest one's below which a scan says nothing about it (creatine in a
+difference spectrum): it is left out of training scans, and networks learn to report none."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class BasisSet:
@@ -82,6 +86,11 @@ class BasisSet:
     def points(self):
         """Number of points of every FID."""
         return self.fids.shape[-1]
+
+    @property
+    def shown(self):
+        """Metabolites that the spectra of the set show: creatine is none of those of a difference."""
+        return shown_names(self.names, self.fids)
 
     def spectrum(self, name):
         """FIDs (metabolite, point) of "edit_off", "edit_on", "difference" (on - off, without 1/2) or "single".
@@ -299,3 +308,9 @@ def shipped_basis(name=SHIPPED):
     if name not in sets:
         raise BasisError(f"There is no shipped basis '{name}'; there are: {', '.join(sorted(sets)) or 'none'}.")
     return sets[name]
+
+
+def shown_names(names, fids):
+    """Metabolites of (condition, metabolite, point) basis spectra that are not all but empty."""
+    norms = np.linalg.norm(fids, axis=(0, 2))
+    return tuple(name for name, norm in zip(names, norms) if norm > VISIBLE * norms.max())

@@ -1,5 +1,6 @@
 """fsl_mrs_dl fit: quantify scans with a trained model (the default command)."""
 
+import math
 import os
 import shutil
 import sys
@@ -152,6 +153,7 @@ def _many(quantifier, host, compared, args):
     from tqdm import tqdm
 
     from ..errors import DataError, FslMrsDlError
+    from ..fit.estimate_notes import settings
     from ..fit.group import unique_names, write_group
     from ..folders import whole_folder
 
@@ -171,8 +173,12 @@ def _many(quantifier, host, compared, args):
         if not results:
             raise DataError(f"None of {len(args.data)} scans could be quantified: " + "; ".join(failures))
         write_group(folder / "group.csv", [result for _, result in results], [name for name, _ in results])
+    shared = settings(quantifier.model)
+    for note in shared:
+        if args.verbose or note.startswith("Warning"):
+            print(note)
     for _, result in results:
-        _print(result, args.verbose)
+        _print(result, args.verbose, shared)
     scans = "1 scan" if len(results) == 1 else f"{len(results)} scans"
     print(f"Results of {scans} are in {args.output}, the table of all in {args.output}/group.csv")
     _say_plugin()
@@ -185,24 +191,45 @@ def _many(quantifier, host, compared, args):
     return 1 if failures else 0
 
 
-def _print(result, with_notes):
-    """Warnings, then one line of concentrations, then the other notes of the scan."""
-    name, notes = result.scan.name, result.scan.notes
+def _print(result, with_notes, said=()):
+    """Warnings, then one line of concentrations and trust, then the other notes of a scan, but for those said."""
+    name, notes = result.scan.name, [note for note in result.scan.notes if note not in said]
     warnings = [note for note in notes if note.startswith("Warning")]
     for note in warnings:
         print(f"{name}: {note}")
-    values = result.concentrations["relative_to_largest"]
-    print(f"{name}: " + "  ".join(f"{metabolite} {value:.3f}" for metabolite, value in values.items()))
-    print(f"  trust: {result.trust.text()}")
+    print(f"{name}: {_values(result)}")
+    _print_trust(result.trust, with_notes)
     if with_notes and result.trust.note:
         print(f"  {result.trust.note}")
     if result.water is not None:
-        molarity = result.concentrations["molarity"]
+        molarity = result.concentrations["molarity"].dropna()
         print("  in mM: " + "  ".join(f"{metabolite} {value:.2f}" for metabolite, value in molarity.items()))
     fit_compare.print_values(result)
     for note in notes:
         if with_notes and note not in warnings:
             print(f"  {note}")
+
+
+def _values(result):
+    """Concentrations relative to the largest with standard deviations, where these are known."""
+    table = result.concentrations
+    sds = table["sd"] if "sd" in table else table["relative_to_largest"] * math.nan
+    shown = [
+        f"{name} {value:.3f}" + ("" if math.isnan(sd) else f" ± {sd:.3f}")
+        for name, value, sd in zip(table.index, table["relative_to_largest"], sds)
+        if not math.isnan(value)
+    ]
+    hidden = table.index[table["relative_to_largest"].isna()]
+    return "  ".join(shown) + (f"  (not shown by the spectrum: {', '.join(hidden)})" if len(hidden) else "")
+
+
+def _print_trust(trust, with_reasons):
+    """The trust flag: all reasons, each in a line of its own, or the first one and how many more there are."""
+    more = f" (and {len(trust.reasons) - 1} more: group.csv, --verbose)" if len(trust.reasons) > 1 else ""
+    if with_reasons or not trust.reasons:
+        print(f"  trust: {trust.verdict}", *trust.reasons, sep="\n    ")
+    else:
+        print(f"  trust: {trust.verdict}: {trust.reasons[0]}{more}")
 
 
 def _say_plugin():

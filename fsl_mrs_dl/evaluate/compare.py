@@ -5,7 +5,7 @@ import math
 from ..errors import DataError
 from ..fit.comparison import Comparison
 from .conventional import SpectraFit
-from .methods import FAILURES, visible_names
+from .methods import FAILURES
 
 
 def compare(result, fit, name, title):
@@ -29,7 +29,7 @@ def compare(result, fit, name, title):
         return values
 
     edited = result.scan.edited
-    basis = result.basis if edited else result.basis.keep(visible_names(result.basis))
+    basis = result.basis if edited else result.basis.keep(result.basis.shown)
     try:
         found = SpectraFit(noted, basis)(result.scan)
     except FAILURES as exc:

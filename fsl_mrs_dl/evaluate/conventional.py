@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from .._version import __version__
-from ..basis.basis_set import SINGLE, SUBFOLDERS, BasisSet
+from ..basis.basis_set import SINGLE, SUBFOLDERS, BasisSet, shown_names
 from ..errors import DataError
 from ..fit.quantify import scan_for
 from ..fit.scan import check_field, require_edited
-from .methods import FAILURES, Method, shown_names, spectrum_of
+from .methods import FAILURES, Method, spectrum_of
 
 PPM_RANGE = (1.8, 4.2)
 """What the conventional tools fit (ppm): all lines of the five metabolites and no unsuppressed water."""

@@ -4,15 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 
-import numpy as np
-
 from .._version import __version__
 from ..basis.basis_set import SUBFOLDERS
 from ..errors import ConfigError
 from ..fit.predict import check_basis_fits, predict
 from ..fit.quantify import basis_for, scan_for
 from ..model.checkpoint import load_model
-from ..synth.dataset import VISIBLE
 
 SPECTRA = ("both", "off", "on", "diff", "single")
 """What a method fits: edit-off and edit-on together, one spectrum of an edited scan, or the only one of a scan."""
@@ -88,7 +85,7 @@ def model_method(name_or_folder, basis=None):
     model = load_model(name_or_folder)
     basis = basis_for(model, basis)
     check_basis_fits(model, basis)
-    spectrum, names = spectrum_of(basis), visible_names(basis)
+    spectrum, names = spectrum_of(basis), basis.shown
     calibration = sha256(repr(model.calibration).encode()).hexdigest()  # it corrects estimates for shrinkage
     version = f"fsl_mrs_dl {__version__}, weights {model.weights_sha256}, calibration {calibration}"
     return Method(model.name, (spectrum,), names, ModelFit(model, basis, spectrum, names), version)
@@ -100,17 +97,6 @@ def spectrum_of(basis):
         return "both"
     folder = basis.folders[0]
     return folder.name if folder is not None and folder.name in SUBFOLDERS.values() else "single"
-
-
-def visible_names(basis):
-    """Metabolites that the spectra of a basis set show: creatine is none of those of a difference."""
-    return shown_names(basis.names, basis.fids)
-
-
-def shown_names(names, fids):
-    """Metabolites of (condition, metabolite, point) basis spectra that are not all but empty."""
-    norms = np.linalg.norm(fids, axis=(0, 2))
-    return tuple(name for name, norm in zip(names, norms) if norm > VISIBLE * norms.max())
 
 
 def check_names(methods):

@@ -17,7 +17,6 @@ from ..fit.scan import Scan
 from ..synth.dataset import GRID_DWELL_S, Stream, as_narrow
 from ..threads import in_chunks, one_thread
 from .conventional import conventional_method
-from .methods import visible_names
 from .run import outcome_of
 
 CHUNK = 64
@@ -143,7 +142,7 @@ def newton_speed(scans, number, fit, version):
     """
     condition, edited = scans.basis.conditions[0], scans.basis.conditions != SINGLE
     single = replace(scans.basis, fids=scans.basis.spectrum(condition)[None], conditions=SINGLE, folders=())
-    basis = single.keep(visible_names(single))
+    basis = single.keep(single.shown)
     method = conventional_method("newton", fit, basis, version)
     places = np.linspace(0, len(scans.fids) - 1, number).round().astype(int)
     chosen = [scans.scan(place).single(condition) if edited else scans.scan(place) for place in places]

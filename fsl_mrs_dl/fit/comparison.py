@@ -3,6 +3,8 @@
 import csv
 from dataclasses import dataclass
 
+from .result import cells
+
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
@@ -29,7 +31,7 @@ class Comparison:
 
     def write(self, folder, result):
         """Write compare_NAME.csv, a row for each spectrum and metabolite of a Result, into a folder."""
-        network = result.concentration_columns()[0].tolist()
+        network = cells(result.concentration_columns()[0])
         with (folder / f"compare_{self.name}.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(("metabolite", "spectrum", "network", self.name, f"{self.name}_crlb", "failure"))

@@ -21,6 +21,12 @@ SHRUNK = (
 UNCORRECTED = "The concentrations are not corrected for shrinkage: the model was calibrated on too few scans for that."
 """Note of a model whose calibration has no correction."""
 
+UNCALIBRATED = (
+    "Warning: the model has no calibration, so nothing is known of its errors: standard deviations are Cramér-Rao "
+    "bounds (fsl_mrs_dl calibrate makes one)."
+)
+"""Note of a model without one."""
+
 REFINED = "Warning: the estimates are refined (--refine {steps}): compare them with usual ones with care."
 """Note of estimates refined in a number of steps."""
 
@@ -56,9 +62,11 @@ def cut(names, own, corrected):
 def settings(model):
     """Notes on what is done to the estimates of a TrainedModel."""
     notes = [REFINED.format(steps=model.steps)] if model.steps else []
-    if model.calibration is not None and model.calibration.steps != model.steps:
+    if model.calibration is None:
+        return (*notes, UNCALIBRATED)
+    if model.calibration.steps != model.steps:
         notes.append(OTHER_STEPS.format(steps=model.calibration.steps))
-    if model.calibration is not None and not model.correctable:
+    if not model.correctable:
         notes.append(UNCORRECTED)
     elif model.shrunk and model.calibration.steps == model.steps:
         notes.append(SHRUNK)

@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from .result import UNCERTAINTY_HEADINGS
+from .result import UNCERTAINTY_HEADINGS, cells
 
 RELATIVE, ABSOLUTE = ("relative_to_largest", "relative_to_sum", "raw"), ("molality", "molarity")
 """Columns of the concentrations; the absolute ones come behind `COLUMNS`, where a scan has a water reference."""
@@ -54,5 +54,5 @@ def write_group(path, results, names=None):
             for metabolite, row in result.concentrations.iterrows():
                 origin = (result.model.name, result.model.weights_sha256, versions)
                 own = (*RELATIVE, *UNCERTAINTY_HEADINGS)
-                relative, scaled = ([row.get(column) for column in columns] for columns in (own, absolute))
+                relative, scaled = (cells(map(row.get, columns)) for columns in (own, absolute))
                 writer.writerow([scan, files, metabolite, *relative, *flag, *origin, *scaled, *settings])

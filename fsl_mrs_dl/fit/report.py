@@ -55,6 +55,8 @@ def write_report(path, result, voxels=None):
         settings=result.model.settings,
         corrected=result.model.corrected,
         error_bars=result.model.error_bars,
+        refine=result.model.refine,
+        bars_refine=result.model.bars_refine,
         card=card,
         card_parts=[(title, _flat(card[key])) for title, key in _CARD_PARTS if card.get(key)],
         errors=_errors(card),
@@ -112,14 +114,19 @@ def _rows(result):
             groups += [shown, f"{snr:.1f}", f"{width:.1f}" if width else "–"]
         yield {
             "name": name,
-            "largest": f"{largest:.3f}",
-            "bar": f"{100 * largest:.0f}",
-            "sum": f"{total:.3f}",
-            "raw": f"{raw:#.4g}",
-            "absolute": [f"{value:.3g}" for value in absolute],
+            "largest": _text(largest, ".3f"),
+            "bar": _text(100 * largest, ".0f", "0"),
+            "sum": _text(total, ".3f"),
+            "raw": _text(raw, "#.4g"),
+            "absolute": [_text(value, ".3g") for value in absolute],
             "groups": groups,
             "errors": _error_texts(*error) if error else (),
         }
+
+
+def _text(value, form, unknown="–"):
+    """Text of a value in a format; that of an unknown one where it is NaN."""
+    return unknown if math.isnan(value) else format(value, form)
 
 
 def _comparison(result):
@@ -134,7 +141,7 @@ def _comparison(result):
         for key in found.values:
             value, bound = found.values[key].get(name, (math.nan, math.nan))
             groups += ["–"] * 3 if math.isnan(value) else [f"{value:.3f}", _bound(value, bound), _signed(value - own)]
-        rows.append({"name": name, "network": f"{own:.3f}{error}", "groups": groups})
+        rows.append({"name": name, "network": f"{_text(own, '.3f')}{error}", "groups": groups})
     return {
         "title": found.title,
         "two": result.scan.edited,
@@ -146,7 +153,7 @@ def _comparison(result):
 
 def _signed(value):
     """Text of a difference, with a minus as long as the plus."""
-    return f"{value:+.3f}".replace("-", "−")
+    return _text(value, "+.3f").replace("-", "−")
 
 
 def _bound(value, bound):

@@ -42,6 +42,7 @@ class ModelRecord:
         corrected: whether they are corrected for shrinkage.
         shrunk: whether they are not, because that was asked for.
         error_bars: where their error bars come from, in words; empty where there are none.
+        bars_refine: steps in which the estimates were refined that these come from.
     """
 
     name: str
@@ -51,13 +52,14 @@ class ModelRecord:
     corrected: bool = False
     shrunk: bool = False
     error_bars: str = ""
+    bars_refine: int = 0
 
     @classmethod
     def of(cls, trained):
         """Record of a TrainedModel."""
-        origin = "" if trained.calibration is None else trained.calibration.origin
+        bars = () if trained.calibration is None else (trained.calibration.origin, trained.calibration.steps)
         done = trained.steps, trained.corrected, trained.shrunk
-        return cls(trained.name, trained.weights_sha256, dict(trained.card), *done, origin)
+        return cls(trained.name, trained.weights_sha256, dict(trained.card), *done, *bars)
 
     @property
     def settings(self):
@@ -67,7 +69,7 @@ class ModelRecord:
         return " and ".join(words for was, words in done if was)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Result:
     """What a network and FSL-MRS's Voigt model say about one scan.
 
@@ -98,6 +100,11 @@ class Result:
     trust: object | None = None
     comparison: object | None = None
 
+    def __repr__(self):
+        values = ", ".join(f"{name} {value:.3f}" for name, value in zip(self.names, self.concentration_columns()[0]))
+        trust = "" if self.trust is None else f"; trust: {self.trust.verdict}"
+        return f"<Result of {self.scan.name} by {self.model.name}: {values}{trust}>"
+
     @property
     def names(self):
         """Metabolites, sorted."""
@@ -115,7 +122,8 @@ class Result:
         Columns: relative_to_largest; relative_to_sum; raw, the amplitude that the basis spectrum as it was read
         has in the data of edit-off (or of the only spectrum). With a water reference also molality (mmol/kg) and
         molarity (mM), from raw. Of a calibrated model also `UNCERTAINTY_HEADINGS`: the standard deviation of
-        relative_to_largest and the ends of its 68 % and 95 % intervals.
+        relative_to_largest and the ends of its 68 % and 95 % intervals. A metabolite that the spectra do not show
+        (creatine, where there is a difference alone) has NaN.
         """
         import pandas
 
@@ -148,11 +156,15 @@ class Result:
         return [self.prediction.names.index(name) for name in self.names]
 
     def concentration_columns(self):
-        """Columns of `concentrations`, each (metabolite,)."""
-        relative = self.prediction.concentrations[self._order]
-        raw = self.first_fit.amplitudes
+        """Columns of `concentrations`, each (metabolite,); NaN of what the spectra do not show."""
+        hidden = [name not in self.basis.shown for name in self.names]
+        relative, raw = (
+            np.ma.masked_array(values, hidden)
+            for values in (self.prediction.concentrations[self._order], self.first_fit.amplitudes)
+        )
         absolute = () if self.water is None else (raw * self.water.molality, raw * self.water.molarity)
-        return relative / relative.max(), relative / relative.sum(), raw, *absolute
+        columns = relative / relative.max(), relative / relative.sum(), raw, *absolute
+        return tuple(column.filled(np.nan) for column in columns)
 
     @cached_property
     def predicted(self):
@@ -238,7 +250,12 @@ class Result:
             errors = self.uncertainty_columns()
             writer.writerow(["metabolite", *self.concentration_headings, *errors])
             columns = (*self.concentration_columns(), *errors.values())
-            writer.writerows([name, *map(float, row)] for name, *row in zip(self.names, *columns))
+            writer.writerows([name, *cells(row)] for name, *row in zip(self.names, *columns))
+
+
+def cells(values):
+    """Numbers as a table in a file holds them: an empty cell where there is none (None or NaN)."""
+    return ["" if value is None or np.isnan(value) else float(value) for value in values]
 
 
 def make_result(scan, basis, prediction, model, internal_ref=None, combine=(), ppm_limits=PPM_LIMITS, trust=None):

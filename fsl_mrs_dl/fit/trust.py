@@ -71,10 +71,14 @@ class Trust:
         """Whether `--strict` refuses the scan."""
         return self.level == LEVELS[2]
 
+    @property
+    def verdict(self):
+        """Level and score, in a phrase."""
+        return f"{self.level} (score {self.score:.1f})"
+
     def text(self):
         """One line: level, score and reasons."""
-        reasons = f": {'; '.join(self.reasons)}" if self.reasons else ""
-        return f"{self.level} (score {self.score:.1f}){reasons}"
+        return f"{self.verdict}: {'; '.join(self.reasons)}" if self.reasons else self.verdict
 
 
 class Judge:

@@ -115,10 +115,15 @@ class TrainedModel:
         """
         if steps == 0:
             return replace(self, refiner=None)
+        if not hasattr(self.network, "free_count"):
+            raise ModelError(
+                f"The estimates of {self.name} cannot be refined: its network is {self.config.network}, no hybrid one. "
+                "Leave --refine out."
+            )
         if self.prior is None:
             raise ModelError(
-                f"The estimates of {self.name} cannot be refined: it is no hybrid network, or fsl_mrs_dl calibrate has "
-                "not been run for it. Leave --refine out or give --refine 0."
+                f"The estimates of {self.name} cannot be refined: it has no prior.json, which fsl_mrs_dl calibrate "
+                "makes. Run that, or leave --refine out."
             )
         return replace(self, refiner=Refiner(self.prior, steps))
 
@@ -162,9 +167,9 @@ class TrainedModel:
             ModelError: they are not corrected anyway.
         """
         if not self.correctable:
+            cause = "has no calibration" if self.calibration is None else "was calibrated on too few scans for that"
             raise ModelError(
-                f"The estimates of {self.name} are not corrected for shrinkage, for it was calibrated on too few scans "
-                "or not at all: leave --shrunk out."
+                f"The estimates of {self.name} are not corrected for shrinkage: it {cause}. Leave --shrunk out."
             )
         return replace(self, shrunk=True)
 

@@ -22,10 +22,6 @@ SCANS_PER_BLOCK = 64
 """Scans that a processor core makes at once: few enough for its cache, enough for the many small steps of each block
 to take little of the time."""
 
-VISIBLE = 0.01
-"""Norm of a metabolite's FID relative to the largest one's below which a scan says nothing about it (creatine in a
-difference spectrum): it is left out of the scans, and networks learn to report none."""
-
 
 @dataclass(frozen=True)
 class Batch:
@@ -98,8 +94,7 @@ class Stream:
         self.sizes = self.members[:, 0].norm(dim=-1).clamp_min(1e-9).log().mean(-1).exp()
         self.names = tuple(basis.names)
         self.linewidth_hz, self.centre_hz = basis.linewidth_hz, basis.centre_hz
-        norms = members[-1][0].norm(dim=(0, 2))
-        self.visible = norms > VISIBLE * norms.max()
+        self.visible = torch.tensor([name in on_grid.shown for name in self.names])
         self.recipe, self.seed, self.batch = recipe, seed, batch
 
     def __getitem__(self, index):
