@@ -94,7 +94,7 @@ def test_what_was_done_to_the_estimates_is_told_everywhere(tmp_path, refine, shr
     assert (line in page) == bool(words) == ('id="settings"' in page)
     write_group(tmp_path / "group.csv", [made, result_of()])
     table = pandas.read_csv(tmp_path / "group.csv")
-    assert list(table.columns[-2:]) == ["refine", "corrected"]
+    assert list(table.columns[-3:]) == ["refine", "corrected", "adapted"] and not table["adapted"].any()
     assert list(table["refine"]) == [refine] * 4 + [0] * 4 and list(table["corrected"]) == [corrected] * 4 + [False] * 4
 
 

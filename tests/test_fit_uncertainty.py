@@ -184,7 +184,8 @@ def test_shrunk_estimates_of_several_scans_are_told_apart(tiny_model, tiny_basis
         options = json.loads((tmp_path / name / "b" / "off" / "options.txt").read_text().splitlines()[0])
         assert options["dl_corrected"] is not bool(more) and options["dl_refine"] == 0
         head, *rows = table_of(tmp_path / name / "group.csv")
-        assert head[-2:] == ["refine", "corrected"] and {tuple(row[-2:]) for row in rows} == {("0", str(not more))}
+        assert head[-3:] == ["refine", "corrected", "adapted"]
+        assert {tuple(row[-3:]) for row in rows} == {("0", str(not more), "0")}
 
 
 def test_estimates_are_corrected_for_shrinkage_unless_that_is_not_wanted(tiny_model, tiny_basis):

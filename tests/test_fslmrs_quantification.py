@@ -103,7 +103,7 @@ def test_the_files_have_the_columns_of_fsl_mrs(host, tmp_path):
     assert "Water reference" in (folder / "report.html").read_text()
     write_group(tmp_path / "group.csv", [scaled, made], ["a", "b"])
     group = pandas.read_csv(tmp_path / "group.csv")
-    assert list(group.columns[-3:]) == ["molarity", "refine", "corrected"]
+    assert list(group.columns[-4:]) == ["molarity", "refine", "corrected", "adapted"]
     assert group["molarity"].notna().sum() == len(NAMES)
     # FSL-MRS's own file is read back as it reads it.
     assert read_relaxation(folder / "off" / "quantification_info.csv", "t2") == pytest.approx(SAME)

@@ -16,6 +16,7 @@ COMMANDS = {
     "generate": ("fsl_mrs_dl.cli.generate", "make training scans: a file, pictures or NIfTI-MRS"),
     "train": ("fsl_mrs_dl.cli.train", "train a model on spectra made from a basis set"),
     "calibrate": ("fsl_mrs_dl.cli.calibrate", "learn a model's error bars from simulated scans, and test them"),
+    "adapt": ("fsl_mrs_dl.cli.adapt", "correct a model for a scanner by scans of known contents"),
     "select": ("fsl_mrs_dl.cli.select", "find the sizes of a network that suit a basis set and a recipe"),
     "noise": ("fsl_mrs_dl.cli.noise", "estimate the noise of scans, for training data like them"),
     "plugin": ("fsl_mrs_dl.cli.plugin", "make --algo dl known to FSL-MRS's own commands"),

@@ -86,8 +86,9 @@ def model_method(name_or_folder, basis=None):
     basis = basis_for(model, basis)
     check_basis_fits(model, basis)
     spectrum, names = spectrum_of(basis), basis.shown
-    calibration = sha256(repr(model.calibration).encode()).hexdigest()  # it corrects estimates for shrinkage
-    version = f"fsl_mrs_dl {__version__}, weights {model.weights_sha256}, calibration {calibration}"
+    # They correct estimates: for shrinkage, for a scanner.
+    corrections = sha256(repr((model.calibration, model.scanner)).encode()).hexdigest()
+    version = f"fsl_mrs_dl {__version__}, weights {model.weights_sha256}, corrections {corrections}"
     return Method(model.name, (spectrum,), names, ModelFit(model, basis, spectrum, names), version)
 
 

@@ -6,7 +6,7 @@ from ..model.unshrink import MOST
 DISBELIEVED = "Edit-on contradicts edit-off: the concentrations are to {share:.0%} those of edit-off alone."
 """Note of a scan whose both spectra a guarded network believes to less than a half."""
 
-CUT = "{name} was brought to {limit} by the correction for shrinkage (the network says {own:.3f}): see its interval."
+CUT = "{name} was brought to {limit} by the correction of estimates (the network says {own:.3f}): see its interval."
 """Note of an estimate that a correction moved to an end of the range."""
 
 FREE = 0.01
@@ -37,6 +37,25 @@ OTHER_STEPS = (
 """Note of a calibration that was made with another number of steps."""
 
 
+ADAPTED = (
+    "The concentrations are corrected for the scanner of {scans} scans of known contents (their mean error, each "
+    "corrected by the others: {before:.3f} before, {after:.3f} after)."
+)
+"""Note of a model with a ScannerCorrection."""
+
+NOT_ADAPTED = (
+    "Warning: the concentrations are not corrected for the scanner: that correction was learnt with --refine {steps} "
+    "and {shrunk}--shrunk."
+)
+"""Note of such a model whose estimates are other ones than the correction is of."""
+
+UNLIKE = (
+    "Warning: the scans that the correction for the scanner was learnt from held other contents of {names}: it may not "
+    "hold here."
+)
+"""Note of a scan of contents that the known ones do not hold."""
+
+
 def disbelieved(output):
     """Note on what the estimate of one scan comes from, where that is not both spectra."""
     if not isinstance(output, GuardedOutput) or output.belief[0] >= 0.5:
@@ -59,9 +78,22 @@ def cut(names, own, corrected):
     return tuple(notes)
 
 
+def unlike(model, concentrations):
+    """Notes on contents that a TrainedModel's scanner correction does not know; concentrations (metabolite,)."""
+    if not model.adapted:
+        return ()
+    names = ", ".join(model.config.metabolites[number] for number in model.scanner.unlike(concentrations))
+    return (UNLIKE.format(names=names),) if names else ()
+
+
 def settings(model):
     """Notes on what is done to the estimates of a TrainedModel."""
     notes = [REFINED.format(steps=model.steps)] if model.steps else []
+    if model.adapted:
+        notes.append(ADAPTED.format(**vars(model.scanner)))
+    elif model.scanner is not None:
+        without = "without " if model.scanner.corrected else ""
+        notes.append(NOT_ADAPTED.format(steps=model.scanner.steps, shrunk=without))
     if model.calibration is None:
         return (*notes, UNCALIBRATED)
     if model.calibration.steps != model.steps:

@@ -17,7 +17,7 @@ COLUMNS = (
     "scan", "file", "metabolite", *RELATIVE, *UNCERTAINTY_HEADINGS, *TRUST, "model", "weights_sha256", "versions",
 )  # fmt: skip
 
-SETTINGS = ("refine", "corrected")
+SETTINGS = ("refine", "corrected", "adapted")
 """Last columns: what was done to the network's estimates."""
 
 
@@ -50,7 +50,7 @@ def write_group(path, results, names=None):
             versions = " ".join(f"{name}={value}" for name, value in result.record["dl_versions"].items())
             trust = result.trust
             flag = ("", "", "") if trust is None else (trust.level, trust.score, "; ".join(trust.reasons))
-            settings = (result.model.refine, result.model.corrected)
+            settings = [getattr(result.model, name) for name in SETTINGS]
             for metabolite, row in result.concentrations.iterrows():
                 origin = (result.model.name, result.model.weights_sha256, versions)
                 own = (*RELATIVE, *UNCERTAINTY_HEADINGS)

@@ -11,7 +11,7 @@ from ..model.doubt import unexplained
 from ..model.inputs import network_input, noise_level
 from ..model.output import LINE_PARAMETERS, expected_spreads, to_largest
 from .align import Aligner, align
-from .estimate_notes import cut, disbelieved, settings
+from .estimate_notes import cut, disbelieved, settings, unlike
 from .prediction import Prediction
 from .scan import check_field, require_edited, resample_scan
 
@@ -257,7 +257,7 @@ def predict_prepared(model, prepared, seen=None):
     concentrations, uncertainty = model.judge(concentrations, spread, seen.unexplained, own_spread)
     concentrations, uncertainty = concentrations[0], None if uncertainty is None else uncertainty.take(0)
     notes = ((BROADENED,) if narrow[0] else ()) + disbelieved(seen.output) + settings(model)
-    notes += cut(model.config.metabolites, own, concentrations)
+    notes += cut(model.config.metabolites, own, concentrations) + unlike(model, concentrations)
     values = dict(zip(LINE_PARAMETERS, line[0]))
     return Prediction(
         names=model.config.metabolites,

@@ -43,6 +43,7 @@ class ModelRecord:
         shrunk: whether they are not, because that was asked for.
         error_bars: where their error bars come from, in words; empty where there are none.
         bars_refine: steps in which the estimates were refined that these come from.
+        adapted: scans of known contents by which they are corrected for a scanner, 0 where they are not.
     """
 
     name: str
@@ -53,19 +54,22 @@ class ModelRecord:
     shrunk: bool = False
     error_bars: str = ""
     bars_refine: int = 0
+    adapted: int = 0
 
     @classmethod
     def of(cls, trained):
         """Record of a TrainedModel."""
         bars = () if trained.calibration is None else (trained.calibration.origin, trained.calibration.steps)
         done = trained.steps, trained.corrected, trained.shrunk
-        return cls(trained.name, trained.weights_sha256, dict(trained.card), *done, *bars)
+        adapted = trained.scanner.scans if trained.adapted else 0
+        return cls(trained.name, trained.weights_sha256, dict(trained.card), *done, *bars, adapted=adapted)
 
     @property
     def settings(self):
         """What was done to the network's estimates other than usual, in words; empty where nothing."""
         steps = f"refined in {self.refine} step{'s' if self.refine > 1 else ''} (--refine {self.refine})"
-        done = ((self.refine, steps), (self.shrunk, "left shrunk (--shrunk)"))
+        adapted = f"corrected for a scanner by {self.adapted} scans of known contents"
+        done = ((self.refine, steps), (self.shrunk, "left shrunk (--shrunk)"), (self.adapted, adapted))
         return " and ".join(words for was, words in done if was)
 
 
@@ -184,6 +188,7 @@ class Result:
             "dl_weights_sha256": self.model.weights_sha256,
             "dl_refine": self.model.refine,
             "dl_corrected": self.model.corrected,
+            "dl_adapted": self.model.adapted,
             "dl_basis_fingerprint": self.basis.fingerprint(),
             "dl_versions": {"fsl_mrs_dl": __version__, **versions()},
         }

@@ -196,7 +196,7 @@ class Calibration:
         cut = "…" if len(self.source) > SOURCE_SHOWN else ""
         return f"{self.scans} simulated scans ({self.source[:SOURCE_SHOWN]}{cut})"
 
-    def judge(self, concentrations, spread, unexplained=None, own_spread=None, correct=False):
+    def judge(self, concentrations, spread, unexplained=None, own_spread=None, correct=False, further=None):
         """Estimates and their Uncertainty.
 
         Args:
@@ -205,6 +205,7 @@ class Calibration:
             unexplained: (..., condition) of `doubt.unexplained`; None is for a calibration without a doubt.
             own_spread: (..., metabolite) of the expected errors what estimates shrink for; None where that is all.
             correct: whether the estimates are corrected for shrinkage.
+            further: function of these estimates that gives those which the error bars are of, if any.
 
         Raises:
             ConfigError: the calibration has a doubt, and what is unexplained is not given.
@@ -215,10 +216,9 @@ class Calibration:
         # A network shrinks for what it expects by itself; of what raises doubts it knows nothing.
         own_spread = spread if own_spread is None else own_spread
         spread = spread if self.doubt is None else self.doubt(spread, unexplained)
-        if not correct:
-            return concentrations, self.intervals.around(concentrations, spread)
-        corrected = self.correction(concentrations, own_spread)
-        return corrected, self.corrected.around(corrected, spread)
+        found = self.correction(concentrations, own_spread) if correct else concentrations
+        found = found if further is None else further(found)
+        return found, (self.corrected if correct else self.intervals).around(found, spread)
 
 
 def cells_of(concentrations, spread, limits):

@@ -1,5 +1,5 @@
 """A trained model is one folder: config.json, weights.safetensors, card.json, card.md and, where they were made,
-prior.json, calibration.json and trust.json. Nothing is unpickled.
+prior.json, calibration.json, trust.json and scanner.json. Nothing is unpickled.
 """
 
 import hashlib
@@ -25,6 +25,7 @@ from .networks import network_classes
 from .output import LineScale
 from .prior import Prior, read_prior, write_prior
 from .refine import Refiner
+from .scanner import ScannerCorrection, read_scanner, write_scanner
 from .thresholds import Thresholds, read_thresholds, write_thresholds
 
 SHIPPED = Path(__file__).parent.parent / "models"
@@ -92,6 +93,7 @@ class TrainedModel:
         shrunk: whether its estimates stay shrunk, although its calibration may have a correction.
         prior: Prior of its estimates' errors; None for a model whose estimates cannot be refined.
         refiner: how they are refined; None where they are not.
+        scanner: ScannerCorrection of its estimates; None of a model that is for no scanner in particular.
     """
 
     name: str
@@ -105,6 +107,7 @@ class TrainedModel:
     shrunk: bool = False
     prior: Prior | None = field(default=None, repr=False)
     refiner: Refiner | None = field(default=None, repr=False)
+    scanner: ScannerCorrection | None = field(default=None, repr=False)
 
     def refined(self, steps):
         """The model with estimates that are refined in a number of steps, 0 for those of the network alone.
@@ -142,8 +145,14 @@ class TrainedModel:
         """Whether its estimates are corrected for shrinkage: refined ones only where the correction is of such."""
         return self.correctable and self.calibration.steps == self.steps and not self.shrunk
 
+    @property
+    def adapted(self):
+        """Whether its estimates are corrected for a scanner: only such as that correction was learnt from."""
+        own = self.steps, self.corrected
+        return self.scanner is not None and own == (self.scanner.steps, self.scanner.corrected)
+
     def judge(self, concentrations, spread, unexplained, own_spread):
-        """Estimates as the model gives them, corrected or not, and their error bars.
+        """Estimates as the model gives them, with the corrections that it makes, and their error bars.
 
         Args:
             concentrations: (scan, metabolite) of its network, refined where it is, relative to the largest.
@@ -156,9 +165,10 @@ class TrainedModel:
         Raises:
             ConfigError: the calibration has a doubt, and what is unexplained is not given.
         """
+        further = self.scanner if self.adapted else None
         if self.calibration is None:
-            return concentrations, None
-        return self.calibration.judge(concentrations, spread, unexplained, own_spread, self.corrected)
+            return concentrations if further is None else further(concentrations), None
+        return self.calibration.judge(concentrations, spread, unexplained, own_spread, self.corrected, further)
 
     def with_shrinkage(self):
         """The model with estimates as the network makes them, not corrected for shrinkage.
@@ -213,6 +223,8 @@ def save_model(model, folder, overwrite=False, beside=()):
             write_thresholds(partial, model.trust)
         if model.prior is not None and model.prior.weights_sha256 in ("", _digest(partial / "weights.safetensors")):
             keep_prior(partial, model.prior)
+        if model.scanner is not None:
+            write_scanner(partial, model.scanner, _digest(partial / "weights.safetensors"))
         (partial / "card.json").write_text(json.dumps(model.card, indent=1) + "\n", encoding="utf-8")
         (partial / "card.md").write_text(card_text(model.card), encoding="utf-8")
         for path in beside:
@@ -263,7 +275,7 @@ def load_model(name_or_folder, calibrated=True, judged=True):
 
     Args:
         name_or_folder: of the model.
-        calibrated: whether its calibration and its prior are read too, where it has them.
+        calibrated: whether its calibration, its prior and its scanner's correction are read too, where it has them.
         judged: whether the thresholds of its trust flag are.
 
     Raises:
@@ -299,6 +311,7 @@ def load_model(name_or_folder, calibrated=True, judged=True):
         calibration=read_calibration(folder, *made_for) if calibrated else None,
         trust=read_thresholds(folder, digest) if judged else None,
         prior=read_prior(folder, parameters, digest) if calibrated else None,
+        scanner=read_scanner(folder, config.metabolites, digest) if calibrated else None,
     )  # fmt: skip
 
 

@@ -174,7 +174,7 @@ def of_both_spectra(start):
     weights = start.network.state_dict()
     network.load_state_dict({name: weights[name] for name in network.state_dict()})
     made = {"config": config, "options": options, "network": network.eval()}
-    return replace(start, **made, calibration=None, trust=None, prior=None)
+    return replace(start, **made, calibration=None, trust=None, prior=None, scanner=None)
 
 
 def take_weights(network, start, config, options, basis):

@@ -1,0 +1,135 @@
+"""Correcting a model for a scanner: other scans of it get better, and every place says so."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from fsl_mrs_dl.errors import DataError, ModelError
+from fsl_mrs_dl.evaluate.methods import model_method
+from fsl_mrs_dl.fit.adapt import adapt
+from fsl_mrs_dl.fit.estimate_notes import ADAPTED, NOT_ADAPTED, settings
+from fsl_mrs_dl.fit.predict import BatchPredictor, predict
+from fsl_mrs_dl.fit.result import ModelRecord
+from fsl_mrs_dl.fit.scan import Scan
+from fsl_mrs_dl.model.card import adapted_scans, check_out_of_sample
+from fsl_mrs_dl.model.checkpoint import save_model
+from fsl_mrs_dl.synth.dataset import Stream
+from fsl_mrs_dl.synth.priors import PUBLISHED
+
+from .test_fit_uncertainty import halved
+
+RECIPE = dataclasses.replace(PUBLISHED, lorentz_hz=(2.0, 4.0), noise_sigma=(0.0, 0.002))
+KNOWN = 16
+
+
+@pytest.fixture(scope="module")
+def scanner(tiny_basis):
+    """Names, scans and contents of a scanner that sees GABA and creatine otherwise than the basis set says."""
+    gains = np.array([{"Cr": 0.7, "GABA": 1.3, "NAA": 1.0}[name] for name in tiny_basis.names])
+    foreign = dataclasses.replace(tiny_basis, fids=tiny_basis.fids * gains[:, None])
+    batch = Stream(foreign, RECIPE, 77, None, 48)[0]
+    kind = tiny_basis.conditions, 5e-4, tiny_basis.centre_hz
+    scans = [(f"scan_{k}", Scan(fids.numpy(), *kind)) for k, fids in enumerate(batch.measured)]
+    truth = 10 * batch.draw.concentrations.double().numpy()
+    return scans, {name: dict(zip(tiny_basis.names, row)) for (name, _), row in zip(scans, truth.tolist())}
+
+
+@pytest.fixture(scope="module")
+def adapted(tiny_model, tiny_basis, scanner):
+    scans, contents = scanner
+    return adapt(tiny_model, tiny_basis, scans[:KNOWN], contents)
+
+
+def said(model, basis, scans):
+    """(scan, metabolite) estimates of a fit."""
+    return np.array([predict(model, scan, basis).concentrations for _, scan in scans])
+
+
+def test_other_scans_of_the_scanner_get_better(tiny_model, tiny_basis, scanner, adapted):
+    scans, contents = scanner
+    model, table = adapted
+    others = scans[KNOWN:]
+    truth = np.array([list(contents[name].values()) for name, _ in others])
+    truth /= truth.max(1, keepdims=True)
+    before, after = (np.abs(said(one, tiny_basis, others) - truth).mean() for one in (tiny_model, model))
+    assert after < 0.7 * before
+    assert list(table.columns) == ["before", "after"] and list(table.index) == [*tiny_basis.names, "mean"]
+    assert table.loc["mean", "after"] == pytest.approx(after, rel=0.6) and table.loc["mean", "after"] < before
+    assert model.network is tiny_model.network and model.adapted and not tiny_model.adapted
+    # The same for many scans at once, and the intervals are about what is said.
+    fids = np.stack([scan.fids for _, scan in others])
+    many, _ = BatchPredictor(model, others[0][1], tiny_basis)(fids)
+    np.testing.assert_allclose(many.concentrations, said(model, tiny_basis, others), atol=5e-3)
+    assert (many.uncertainty.interval68[..., 0] <= many.concentrations).all()
+    assert (many.uncertainty.interval68[..., 1] >= many.concentrations).all()
+    bare = dataclasses.replace(model, calibration=None, scanner=dataclasses.replace(model.scanner, corrected=False))
+    assert predict(bare, others[0][1], tiny_basis).uncertainty is None and bare.adapted
+
+
+def test_its_card_names_the_scans_which_are_no_test_of_it(scanner, adapted):
+    scans, _ = scanner
+    model, _ = adapted
+    assert set(adapted_scans(model.card)) == {name for name, _ in scans[:KNOWN]}
+    check_out_of_sample(model, {name: scan.fids for name, scan in scans[KNOWN:]})
+    with pytest.raises(ModelError, match=f"was adapted to {KNOWN}"):
+        check_out_of_sample(model, {name: scan.fids for name, scan in scans})
+
+
+def test_it_is_told_wherever_settings_are(tiny_model, tiny_basis, scanner, adapted, tmp_path):
+    scans, _ = scanner
+    model, _ = adapted
+    told = ADAPTED.format(**vars(model.scanner))
+    assert settings(model) == (told, *settings(tiny_model)) and f"of {KNOWN} scans" in told
+    assert told in predict(model, scans[0][1], tiny_basis).notes
+    record = ModelRecord.of(model)
+    assert record.adapted == KNOWN and ModelRecord.of(tiny_model).adapted == 0
+    assert record.settings == f"corrected for a scanner by {KNOWN} scans of known contents"
+    # A study must not take the estimates of one for those of the other.
+    versions = []
+    for name, one in (("a", tiny_model), ("b", model)):
+        save_model(one, tmp_path / name)
+        versions.append(model_method(tmp_path / name, _folder(tiny_basis, tmp_path)).version)
+    assert versions[0] != versions[1]
+
+
+def _folder(basis, tmp_path):
+    from fsl_mrs_dl.basis.basis_set import write_basis
+
+    if not (tmp_path / "basis").exists():
+        write_basis(basis, tmp_path / "basis")
+    return tmp_path / "basis"
+
+
+def test_other_estimates_are_not_moved_and_a_warning_says_so(tiny_model, tiny_basis, scanner):
+    scans, contents = scanner
+    model, _ = adapt(halved(tiny_model), tiny_basis, scans[:KNOWN], contents)
+    assert model.adapted and model.scanner.corrected
+    shrunk = model.with_shrinkage()
+    assert not shrunk.adapted and ModelRecord.of(shrunk).adapted == 0
+    assert NOT_ADAPTED.format(steps=0, shrunk="without ") in settings(shrunk)
+    np.testing.assert_allclose(said(shrunk, tiny_basis, scans[:3]), said(tiny_model, tiny_basis, scans[:3]))
+
+
+def test_contents_unlike_the_known_ones_are_told(tiny_basis, scanner, adapted):
+    scans, _ = scanner
+    model, _ = adapted
+    gaba = tiny_basis.names.index("GABA")
+    narrow = [list(pair) for pair in model.scanner.contents]
+    narrow[gaba] = [0.0, 0.01]
+    model = dataclasses.replace(model, scanner=dataclasses.replace(model.scanner, contents=tuple(map(tuple, narrow))))
+    for _, scan in scans[:8]:
+        found = predict(model, scan, tiny_basis)
+        told = [note for note in found.notes if "other contents of GABA" in note]
+        assert bool(told) == (found.concentrations[gaba] > 0.11)
+
+
+def test_what_cannot_be_learnt_is_refused(tiny_model, tiny_basis, scanner, adapted):
+    scans, contents = scanner
+    with pytest.raises(ModelError, match="corrected for a scanner already"):
+        adapt(adapted[0], tiny_basis, scans[:KNOWN], contents)
+    without = {name: {key: value for key, value in row.items() if key != "GABA"} for name, row in contents.items()}
+    with pytest.raises(DataError, match="scan_0: contents of Cr, GABA, NAA are needed"):
+        adapt(tiny_model, tiny_basis, scans[:KNOWN], without)
+    with pytest.raises(DataError, match="takes 6 scans"):
+        adapt(tiny_model, tiny_basis, scans[:5], contents)
