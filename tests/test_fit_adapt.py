@@ -10,13 +10,18 @@ from fsl_mrs_dl.evaluate.methods import model_method
 from fsl_mrs_dl.fit.adapt import adapt
 from fsl_mrs_dl.fit.estimate_notes import ADAPTED, NOT_ADAPTED, settings
 from fsl_mrs_dl.fit.predict import BatchPredictor, predict
+from fsl_mrs_dl.fit.quantify import Quantifier, basis_for
 from fsl_mrs_dl.fit.result import ModelRecord
 from fsl_mrs_dl.fit.scan import Scan
-from fsl_mrs_dl.model.card import adapted_scans, check_out_of_sample
-from fsl_mrs_dl.model.checkpoint import save_model
-from fsl_mrs_dl.synth.dataset import Stream
+from fsl_mrs_dl.model.card import adapted_scans, card_text, check_out_of_sample, with_scans
+from fsl_mrs_dl.model.checkpoint import load_model, save_model
+from fsl_mrs_dl.synth.dataset import Stream, as_narrow
 from fsl_mrs_dl.synth.priors import PUBLISHED
+from fsl_mrs_dl.train.finetune import RealScans, finetune
+from fsl_mrs_dl.train.loop import Hardware, train
+from fsl_mrs_dl.train.plan import TrainConfig
 
+from .fit_examples import noise_of
 from .test_fit_uncertainty import halved
 
 RECIPE = dataclasses.replace(PUBLISHED, lorentz_hz=(2.0, 4.0), noise_sigma=(0.0, 0.002))
@@ -38,7 +43,15 @@ def scanner(tiny_basis):
 @pytest.fixture(scope="module")
 def adapted(tiny_model, tiny_basis, scanner):
     scans, contents = scanner
-    return adapt(tiny_model, tiny_basis, scans[:KNOWN], contents)
+    found = adapt(quantifier(tiny_model, tiny_basis), scans[:KNOWN], contents)
+    return found.model, found.errors
+
+
+def quantifier(model, basis):
+    """A Quantifier of a model that has no folder."""
+    made = Quantifier.__new__(Quantifier)
+    made.model, made.basis, made.options, made._judges = model, basis, {}, {}
+    return made
 
 
 def said(model, basis, scans):
@@ -60,7 +73,11 @@ def test_other_scans_of_the_scanner_get_better(tiny_model, tiny_basis, scanner, 
     # The same for many scans at once, and the intervals are about what is said.
     fids = np.stack([scan.fids for _, scan in others])
     many, _ = BatchPredictor(model, others[0][1], tiny_basis)(fids)
-    np.testing.assert_allclose(many.concentrations, said(model, tiny_basis, others), atol=5e-3)
+    plain, _ = BatchPredictor(tiny_model, others[0][1], tiny_basis)(fids)
+    np.testing.assert_allclose(many.concentrations, model.scanner(plain.concentrations))
+    moved = model.scanner(said(tiny_model, tiny_basis, others))
+    np.testing.assert_allclose(said(model, tiny_basis, others), moved)
+    assert np.abs(moved - plain.concentrations).max() > 0.05
     assert (many.uncertainty.interval68[..., 0] <= many.concentrations).all()
     assert (many.uncertainty.interval68[..., 1] >= many.concentrations).all()
     bare = dataclasses.replace(model, calibration=None, scanner=dataclasses.replace(model.scanner, corrected=False))
@@ -70,7 +87,8 @@ def test_other_scans_of_the_scanner_get_better(tiny_model, tiny_basis, scanner, 
 def test_its_card_names_the_scans_which_are_no_test_of_it(scanner, adapted):
     scans, _ = scanner
     model, _ = adapted
-    assert set(adapted_scans(model.card)) == {name for name, _ in scans[:KNOWN]}
+    assert set(adapted_scans(model.card, "corrected_for")) == {name for name, _ in scans[:KNOWN]}
+    assert adapted_scans(model.card) == {} and "scan_3" in card_text(model.card)
     check_out_of_sample(model, {name: scan.fids for name, scan in scans[KNOWN:]})
     with pytest.raises(ModelError, match=f"was adapted to {KNOWN}"):
         check_out_of_sample(model, {name: scan.fids for name, scan in scans})
@@ -103,11 +121,11 @@ def _folder(basis, tmp_path):
 
 def test_other_estimates_are_not_moved_and_a_warning_says_so(tiny_model, tiny_basis, scanner):
     scans, contents = scanner
-    model, _ = adapt(halved(tiny_model), tiny_basis, scans[:KNOWN], contents)
+    model = adapt(quantifier(halved(tiny_model), tiny_basis), scans[:KNOWN], contents).model
     assert model.adapted and model.scanner.corrected
     shrunk = model.with_shrinkage()
     assert not shrunk.adapted and ModelRecord.of(shrunk).adapted == 0
-    assert NOT_ADAPTED.format(steps=0, shrunk="without ") in settings(shrunk)
+    assert NOT_ADAPTED.format(steps=0, shrinkage="corrected") in settings(shrunk)
     np.testing.assert_allclose(said(shrunk, tiny_basis, scans[:3]), said(tiny_model, tiny_basis, scans[:3]))
 
 
@@ -124,12 +142,70 @@ def test_contents_unlike_the_known_ones_are_told(tiny_basis, scanner, adapted):
         assert bool(told) == (found.concentrations[gaba] > 0.11)
 
 
+def test_a_training_from_it_is_of_no_scanner(tiny_basis, adapted):
+    model, _ = adapted
+    plan = TrainConfig(number=64, batch=32, epochs=1, held_out=64)
+    cpu = {"hardware": Hardware("cpu"), "progress": False}
+    batch = Stream(tiny_basis, RECIPE, 5, None, 8)[0]
+    real = RealScans(batch.measured, {str(k): str(k) for k in range(8)}, batch.draw.concentrations)
+    started = train("yae", tiny_basis, RECIPE, plan, model.options, start=model, **cpu)
+    tuned = finetune(model, tiny_basis, RECIPE, plan, real, **cpu)
+    for one in (started, tuned):
+        assert one.scanner is None and not one.adapted and "corrected_for" not in one.card
+    assert set(adapted_scans(tuned.card)) == set(real.hashes)
+
+
+def test_names_that_repeat_lose_no_scan():
+    earlier = {"a": "1", "b": "2"}
+    assert with_scans(earlier, {"a": "3", "b": "2", "c": "4"}) == {"a": "1", "b": "2", "a (2)": "3", "c": "4"}
+    assert with_scans(earlier, {"a": "3"}) | {"a": "1"} == {"a": "1", "b": "2", "a (2)": "3"}
+
+
+def test_a_model_of_the_difference_is_corrected_but_for_what_it_does_not_see():
+    model = load_model("hybrid_diff")
+    basis = basis_for(model)
+    names = [name for name in basis.names if name != "Cr"]
+    gains = np.array([{"GABA": 1.4, "Glu": 0.7}.get(name, 1.0) for name in basis.names])
+    foreign = dataclasses.replace(basis, fids=basis.fids * gains[:, None])
+    batch = Stream(as_narrow(foreign, RECIPE), RECIPE, 7, None, 20)[0]
+    scans = [(f"{k}", Scan(fids.numpy(), ("single",), 5e-4, basis.centre_hz)) for k, fids in enumerate(batch.measured)]
+    truth = batch.draw.concentrations.double().numpy()
+    contents = {name: dict(zip(basis.names, row)) for (name, _), row in zip(scans, truth.tolist())}
+    for row in contents.values():
+        del row["Cr"]
+    found = adapt(Quantifier(model), scans, contents)
+    assert list(found.errors.index) == [*names, "mean"]
+    assert found.model.scanner.after < 0.6 * found.model.scanner.before
+    cr = basis.names.index("Cr")
+    assert not np.array(found.model.scanner.weights)[:, cr].any() and found.model.scanner.contents[cr] == (0, 1)
+
+
 def test_what_cannot_be_learnt_is_refused(tiny_model, tiny_basis, scanner, adapted):
     scans, contents = scanner
+    plain = quantifier(tiny_model, tiny_basis)
     with pytest.raises(ModelError, match="corrected for a scanner already"):
-        adapt(adapted[0], tiny_basis, scans[:KNOWN], contents)
+        adapt(quantifier(adapted[0], tiny_basis), scans[:KNOWN], contents)
+
+    def with_gaba(value):
+        return {name: {**row, "GABA": value} for name, row in contents.items()}
+
     without = {name: {key: value for key, value in row.items() if key != "GABA"} for name, row in contents.items()}
-    with pytest.raises(DataError, match="scan_0: contents of Cr, GABA, NAA are needed"):
-        adapt(tiny_model, tiny_basis, scans[:KNOWN], without)
-    with pytest.raises(DataError, match="takes 6 scans"):
-        adapt(tiny_model, tiny_basis, scans[:5], contents)
+    zeros = {name: dict.fromkeys(row, 0.0) for name, row in contents.items()}
+    for wrong in (without, with_gaba(-1.0), with_gaba(float("inf")), with_gaba(float("nan")), zeros, {}):
+        with pytest.raises(DataError, match="scan_0: contents of Cr, GABA, NAA are needed"):
+            adapt(plain, scans[:KNOWN], wrong)
+    with pytest.raises(DataError, match="takes scans of 6 different contents or more, not of 5"):
+        adapt(plain, scans[:5], contents)
+    with pytest.raises(DataError, match="again is a scan that is there already"):
+        adapt(plain, [*scans[:KNOWN], ("again", scans[3][1])], {**contents, "again": contents["scan_3"]})
+    dead = dataclasses.replace(scans[2][1], centre_hz=297.2e6)
+    with pytest.raises(DataError, match="scan_2: "):
+        adapt(plain, [*scans[:2], ("scan_2", dead)], contents)
+
+
+def test_scans_that_are_out_of_range_are_named(tiny_model, tiny_basis, scanner):
+    scans, contents = scanner
+    name, scan = scans[0]
+    noisy = dataclasses.replace(scan, fids=scan.fids + 0.5 * np.abs(scan.fids).max() * noise_of(1, 0)[0])
+    found = adapt(quantifier(tiny_model, tiny_basis), [(name, noisy), *scans[1:24]], contents)
+    assert found.out_of_range == ("scan_0",)

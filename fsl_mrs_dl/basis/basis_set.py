@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +88,7 @@ class BasisSet:
         """Number of points of every FID."""
         return self.fids.shape[-1]
 
-    @property
+    @cached_property
     def shown(self):
         """Metabolites that the spectra of the set show: creatine is none of those of a difference."""
         return shown_names(self.names, self.fids)

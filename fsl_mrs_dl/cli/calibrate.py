@@ -55,10 +55,10 @@ def run(args):
         raise ConfigError(f"--number must be 1 or more, not {args.number}.")
     if not 0 <= (args.refine or 0) <= MAX_STEPS:
         raise ConfigError(f"--refine must be 0 to {MAX_STEPS}, not {args.refine}.")
-    if args.pool and (model_folder(args.model) / SCANNER).exists():
+    if (model_folder(args.model) / SCANNER).exists():
         raise ConfigError(
-            f"{args.model} is corrected for a scanner, by what its calibration was then: calibrate the model that it "
-            "was made from, and give that to fsl_mrs_dl adapt."
+            f"{args.model} is corrected for a scanner: calibrate or test the model that it was made from, and give "
+            "that to fsl_mrs_dl adapt."
         )
     pools = _titles("--test", args.test or ())
     shifts = _titles("--shifts", args.shifts or ())

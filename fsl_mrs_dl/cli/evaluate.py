@@ -23,7 +23,7 @@ def add_arguments(parser):
     taken = "most scans taken from an HDF5 file, or scans of each kind for --trust"
     add("--number", type=int, default=100, help=f"{taken} (default: %(default)s)")
     add("--workers", type=int, default=1, help="processes that share the scans; times are fair with 1, the default")
-    add("--in_sample", action="store_true", help="allow models on scans that they were adapted to (train --finetune)")
+    add("--in_sample", action="store_true", help="allow models on scans that they were adapted to (adapt, --finetune)")
     add("--simulated", type=int, help="errors on that many new spectra at the published conditions, beside their bound")
     add("--trust", metavar="POOL", help="make the models' trust.json from scans of the bases in this file")
     add("--seed", type=int, default=90001, help="of bootstrap and simulated spectra (default: %(default)s)")

@@ -86,9 +86,9 @@ def model_method(name_or_folder, basis=None):
     basis = basis_for(model, basis)
     check_basis_fits(model, basis)
     spectrum, names = spectrum_of(basis), basis.shown
-    # They correct estimates: for shrinkage, for a scanner.
-    corrections = sha256(repr((model.calibration, model.scanner)).encode()).hexdigest()
-    version = f"fsl_mrs_dl {__version__}, weights {model.weights_sha256}, corrections {corrections}"
+    # What estimates depend on beside the weights.
+    further = sha256(repr((model.config, model.options, model.calibration, model.scanner)).encode()).hexdigest()
+    version = f"fsl_mrs_dl {__version__}, weights {model.weights_sha256}, further {further}"
     return Method(model.name, (spectrum,), names, ModelFit(model, basis, spectrum, names), version)
 
 

@@ -1,64 +1,92 @@
 """Correcting a model's estimates for a scanner by scans of known contents; its network stays as it is."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas
 
-from ..errors import DataError, ModelError
-from ..model.card import adapted_scans, content_hash
-from ..model.scanner import learn_scanner
-from .predict import check_basis_fits, predict
-from .quantify import scan_for
+from ..errors import DataError, FslMrsDlError, ModelError
+from ..model.card import content_hash
+from ..model.checkpoint import TrainedModel
+from ..model.scanner import fingerprint_of, learn_scanner
 
 
-def adapt(model, basis, scans, contents):
-    """A model with a ScannerCorrection.
+@dataclass(frozen=True, eq=False)
+class Adapted:
+    """A model that is corrected for a scanner, and what there is to say about it.
+
+    Attributes:
+        model: TrainedModel with a ScannerCorrection; its card names the scans.
+        errors: DataFrame of mean absolute errors of these: a row for each metabolite that is shown and their mean,
+            columns before and after (each corrected by the scans of other contents alone).
+        out_of_range: names of those that the trust flag calls so.
+    """
+
+    model: TrainedModel
+    errors: pandas.DataFrame
+    out_of_range: tuple[str, ...]
+
+
+def adapt(quantifier, scans, contents):
+    """Correct the model of a Quantifier for a scanner.
 
     Args:
-        model: TrainedModel, as it shall be used: refined or not, with its correction for shrinkage or without.
-        basis: BasisSet that it was trained with.
+        quantifier: Quantifier, whose model is as it shall be used: refined or not, corrected for shrinkage or not.
         scans: pairs of a name and a Scan, of one scanner.
         contents: {name: {metabolite: concentration}}, in one unit for a scan, of all that the spectra show.
 
     Returns:
-        TrainedModel whose card names the scans, and a DataFrame of mean absolute errors of these: a row for each
-        metabolite that is shown and their mean, columns before and after (each scan corrected by the others).
+        Adapted.
 
     Raises:
         ModelError: the model is corrected for a scanner already.
-        DataError: contents are missing, or there are too few scans or none that show how to correct others.
-        FslMrsDlError: a scan cannot be quantified.
+        DataError: contents are missing or no concentrations, a scan is there twice or cannot be quantified, there are
+            too few of different contents, or they do not show how to correct others.
     """
+    model, basis = quantifier.model, quantifier.basis
     if model.scanner is not None:
         raise ModelError(f"{model.name} is corrected for a scanner already: take the model that it was made from.")
-    check_basis_fits(model, basis)
     names = model.config.metabolites
-    shown = [name in basis.shown for name in names]
-    estimates, truth, hashes = [], [], {}
+    shown = np.array([name in basis.shown for name in names])
+    estimates, truth, hashes, spoilt = [], [], {}, []
     for name, scan in scans:
-        known = [contents[name].get(metabolite, 0.0 if not seen else None) for metabolite, seen in zip(names, shown)]
-        if None in known or not sum(np.array(known)[shown]) > 0:
-            raise DataError(
-                f"{name}: contents of {', '.join(basis.shown)} are needed, and not all of them 0; it has "
-                f"{contents[name]}."
-            )
-        estimates.append(predict(model, scan_for(basis, scan), basis).concentrations)
-        truth.append(known)
-        hashes[name] = content_hash(scan.fids)
+        truth.append(_known(name, contents.get(name, {}), names, shown))
+        content = content_hash(scan.fids)
+        if content in hashes.values():
+            raise DataError(f"{name} is a scan that is there already under another name: leave one of them out.")
+        hashes[name] = content
+        try:
+            prediction, trust = quantifier.estimate(scan)
+        except FslMrsDlError as exc:
+            raise DataError(f"{name}: {exc}") from exc
+        estimates.append(prediction.concentrations)
+        spoilt += [name] if trust.out_of_range else []
     settings = {"steps": model.steps, "corrected": model.corrected}
-    found, errors = learn_scanner(names, np.array(estimates), np.array(truth), shown, **settings)
+    settings["calibration_sha256"] = fingerprint_of(model.calibration)
+    estimates, truth = (np.reshape(rows, (-1, len(names))) for rows in (estimates, truth))
+    found, errors = learn_scanner(names, estimates, truth, shown, **settings)
     table = pandas.DataFrame(errors.T, index=pandas.Index(names, name="metabolite"), columns=["before", "after"])
     table = table.dropna()
     table.loc["mean"] = table.mean()
-    card = {
-        **model.card,
-        "adapted_to": {
-            "model": f"{model.name}, weights {model.weights_sha256}",
-            "contents": "known: its estimates are corrected, its weights are the same",
-            "mean error before": round(found.before, 4),
-            "mean error after, each scan corrected by the others": round(found.after, 4),
-            "scans": {**adapted_scans(model.card), **hashes},
-        },
+    facts = {
+        "model": f"{model.name}, weights {model.weights_sha256}, which are the same",
+        "mean error before": round(found.before, 4),
+        "mean error after, each corrected by scans of other contents": round(found.after, 4),
+        "scans": hashes,
     }
-    return replace(model, card=card, scanner=found), table
+    return Adapted(replace(model, card={**model.card, "corrected_for": facts}, scanner=found), table, tuple(spoilt))
+
+
+def _known(name, contents, metabolites, shown):
+    """Contents of a scan in the order of the metabolites, 0 of those not shown.
+
+    Raises:
+        DataError: one is missing or no concentration, or all are 0.
+    """
+    known = [contents.get(metabolite, np.nan) if seen else 0.0 for metabolite, seen in zip(metabolites, shown)]
+    if not np.isfinite(known).all() or min(known) < 0 or not max(known) > 0:
+        wanted = ", ".join(metabolite for metabolite, seen in zip(metabolites, shown) if seen)
+        raise DataError(
+            f"{name}: contents of {wanted} are needed, each 0 or more and not all of them 0; it has {contents}."
+        )
+    return known

@@ -22,8 +22,8 @@ UNCORRECTED = "The concentrations are not corrected for shrinkage: the model was
 """Note of a model whose calibration has no correction."""
 
 UNCALIBRATED = (
-    "Warning: the model has no calibration, so nothing is known of its errors: standard deviations are Cramér-Rao "
-    "bounds (fsl_mrs_dl calibrate makes one)."
+    "Warning: the model has no calibration, so nothing is known of its errors: FSL-MRS's tables hold Cramér-Rao bounds "
+    "in their place (fsl_mrs_dl calibrate makes one)."
 )
 """Note of a model without one."""
 
@@ -38,14 +38,14 @@ OTHER_STEPS = (
 
 
 ADAPTED = (
-    "The concentrations are corrected for the scanner of {scans} scans of known contents (their mean error, each "
-    "corrected by the others: {before:.3f} before, {after:.3f} after)."
+    "The concentrations are corrected for the scanner of {scans} scans of {samples} known contents (their mean error, "
+    "each corrected by the others: {before:.3f} before, {after:.3f} after)."
 )
 """Note of a model with a ScannerCorrection."""
 
 NOT_ADAPTED = (
-    "Warning: the concentrations are not corrected for the scanner: that correction was learnt with --refine {steps} "
-    "and {shrunk}--shrunk."
+    "Warning: the concentrations are not corrected for the scanner: that correction is of estimates refined in {steps} "
+    "steps and {shrinkage} for shrinkage."
 )
 """Note of such a model whose estimates are other ones than the correction is of."""
 
@@ -92,8 +92,8 @@ def settings(model):
     if model.adapted:
         notes.append(ADAPTED.format(**vars(model.scanner)))
     elif model.scanner is not None:
-        without = "without " if model.scanner.corrected else ""
-        notes.append(NOT_ADAPTED.format(steps=model.scanner.steps, shrunk=without))
+        shrinkage = "corrected" if model.scanner.corrected else "not corrected"
+        notes.append(NOT_ADAPTED.format(steps=model.scanner.steps, shrinkage=shrinkage))
     if model.calibration is None:
         return (*notes, UNCALIBRATED)
     if model.calibration.steps != model.steps:

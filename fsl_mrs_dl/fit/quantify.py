@@ -38,13 +38,21 @@ class Quantifier:
 
     def __call__(self, scan):
         """Result of one Scan."""
+        scan, prediction, trust = self._estimated(scan)
+        return make_result(scan, self.basis, prediction, self.model, trust=trust, **self.options)
+
+    def estimate(self, scan):
+        """Prediction and Trust of one Scan, without a fit of its spectra."""
+        return self._estimated(scan)[1:]
+
+    def _estimated(self, scan):
+        """The Scan as the model takes it, with notes, its Prediction and its Trust."""
         scan = scan_for(self.basis, scan)
         prepared = prepare(self.model, scan, self.basis)
         seen = look(self.model, prepared.fids[None])
         prediction = predict_prepared(self.model, prepared, seen)
         (trust,) = self._judge(scan)(seen)
-        noted = scan.with_notes(*prepared.notes, *prediction.notes)
-        return make_result(noted, self.basis, prediction, self.model, trust=trust, **self.options)
+        return scan.with_notes(*prepared.notes, *prediction.notes), prediction, trust
 
 
 def basis_for(model, path=None):

@@ -105,7 +105,8 @@ class Result:
     comparison: object | None = None
 
     def __repr__(self):
-        values = ", ".join(f"{name} {value:.3f}" for name, value in zip(self.names, self.concentration_columns()[0]))
+        values = zip(self.names, self.concentration_columns()[0])
+        values = ", ".join(f"{name} {value:.3f}" for name, value in values if not np.isnan(value))
         trust = "" if self.trust is None else f"; trust: {self.trust.verdict}"
         return f"<Result of {self.scan.name} by {self.model.name}: {values}{trust}>"
 

@@ -137,7 +137,7 @@ def fit_dl(mrs, method, ppmlim, baseline, baseline_order, metab_groups, model):
     line = nonlinear_parameters(prediction, mrs.dwellTime, mrs.centralFrequency, basis.centre_hz)
     baseline_object = Baseline(mrs, ppmlim, baseline, baseline_order)
     vector = complete_vector(mrs, relative, line, model, groups, baseline_object, ppmlim)
-    record = ModelRecord(network.name, network.weights_sha256)
+    record = ModelRecord.of(network)
     covariance = None
     if prediction.uncertainty is not None:
         order = [prediction.names.index(name) for name in basis.names]

@@ -12,7 +12,9 @@ the errors' distribution is. `conformal` finds the numbers; here they are kept, 
 The errors hold the noise of the scans as well as what the network gets wrong: an interval is of both together.
 """
 
+import json
 from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 
 import numpy as np
 
@@ -195,6 +197,10 @@ class Calibration:
         """Where the error bars come from, in a phrase."""
         cut = "…" if len(self.source) > SOURCE_SHOWN else ""
         return f"{self.scans} simulated scans ({self.source[:SOURCE_SHOWN]}{cut})"
+
+    def fingerprint(self):
+        """SHA-256 (hexadecimal) of all that estimates and error bars depend on."""
+        return sha256(json.dumps(calibration_values(self, "")).encode()).hexdigest()
 
     def judge(self, concentrations, spread, unexplained=None, own_spread=None, correct=False, further=None):
         """Estimates and their Uncertainty.

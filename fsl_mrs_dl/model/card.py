@@ -3,6 +3,7 @@
 import hashlib
 import platform
 from importlib import metadata
+from itertools import chain, count
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from ..errors import ConfigError, ModelError
 OF_NETWORK = "Of what the network says, before it is corrected for shrinkage."
 """What the errors of a card are of."""
 
-PARTS = ("training", "adapted_to", "basis", "versions", "errors", "bounds")
+PARTS = ("training", "adapted_to", "corrected_for", "basis", "versions", "errors", "bounds")
 """Parts of a card that hold facts by their names."""
 
 
@@ -80,11 +81,25 @@ def trained_recipe(model):
     return from_dict(Recipe, recipe, f"the recipe in the card of {model.name} (or give --recipe)")
 
 
-def adapted_scans(card):
-    """Scans that a model was adapted to: {name: content hash}, empty for a model that was not."""
-    adapted = card.get("adapted_to")
+def adapted_scans(card, part="adapted_to"):
+    """Scans that a model was adapted to: {name: content hash}, empty for a model that was not.
+
+    Args:
+        card: of the model.
+        part: "adapted_to", what its weights have seen, or "corrected_for", what its estimates are corrected by.
+    """
+    adapted = card.get(part)
     scans = adapted.get("scans") if isinstance(adapted, dict) else None
     return scans if isinstance(scans, dict) else {}
+
+
+def with_scans(earlier, scans):
+    """Two dictionaries of scans, as of `adapted_scans`, in one: where names repeat, the later one is numbered."""
+    found = dict(earlier)
+    for name, content in scans.items():
+        tried = chain([name], (f"{name} ({number})" for number in count(2)))
+        found[next(one for one in tried if found.get(one, content) == content)] = content
+    return found
 
 
 def in_sample(model, scans):
@@ -94,7 +109,7 @@ def in_sample(model, scans):
         model: TrainedModel.
         scans: {name: (condition, point) FIDs as read from the file}.
     """
-    known = set(adapted_scans(model.card).values())
+    known = {one for part in ("adapted_to", "corrected_for") for one in adapted_scans(model.card, part).values()}
     return [name for name, fids in scans.items() if content_hash(fids) in known] if known else []
 
 
@@ -117,7 +132,8 @@ def card_text(card):
     lines = [f"# Model card: {card.get('name', 'model')}", "", card.get("purpose", ""), ""]
     if card.get("not_for"):
         lines += [f"**Not for:** {card['not_for']}", ""]
-    titles = {"training": "Training", "adapted_to": "Adapted to", "basis": "Basis set", "versions": "Versions"}
+    titles = {"training": "Training", "adapted_to": "Adapted to", "corrected_for": "Corrected for"}
+    titles |= {"basis": "Basis set", "versions": "Versions"}
     for key, title in titles.items():
         if card.get(key):
             lines += _part(title, card[key])

@@ -223,7 +223,7 @@ def save_model(model, folder, overwrite=False, beside=()):
             write_thresholds(partial, model.trust)
         if model.prior is not None and model.prior.weights_sha256 in ("", _digest(partial / "weights.safetensors")):
             keep_prior(partial, model.prior)
-        if model.scanner is not None:
+        if model.scanner is not None and model.scanner.weights_sha256 in ("", _digest(partial / "weights.safetensors")):
             write_scanner(partial, model.scanner, _digest(partial / "weights.safetensors"))
         (partial / "card.json").write_text(json.dumps(model.card, indent=1) + "\n", encoding="utf-8")
         (partial / "card.md").write_text(card_text(model.card), encoding="utf-8")
@@ -306,12 +306,13 @@ def load_model(name_or_folder, calibrated=True, judged=True):
     check_card(card, f"{folder}/card.json")
     digest = _digest(weights_file)
     parameters, made_for = getattr(network, "free_count", None), (config.metabolites, config.input.conditions, digest)
+    calibration = read_calibration(folder, *made_for) if calibrated else None
     return TrainedModel(
         folder.resolve().name, config, options, network.eval(), card, digest,
-        calibration=read_calibration(folder, *made_for) if calibrated else None,
+        calibration=calibration,
         trust=read_thresholds(folder, digest) if judged else None,
         prior=read_prior(folder, parameters, digest) if calibrated else None,
-        scanner=read_scanner(folder, config.metabolites, digest) if calibrated else None,
+        scanner=read_scanner(folder, config.metabolites, digest, calibration) if calibrated else None,
     )  # fmt: skip
 
 

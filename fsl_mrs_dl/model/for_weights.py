@@ -1,4 +1,4 @@
-"""Files in a model's folder that hold for its weights alone: error bars and typical errors."""
+"""Files in a model's folder that hold for its weights alone: error bars, typical errors, a scanner's correction."""
 
 from ..config import from_dict, read_json
 from ..errors import ConfigError, ModelError
@@ -7,7 +7,7 @@ WAY_OUT = "Copy the model folder anew, or make it anew with fsl_mrs_dl calibrate
 """What to do about a file that is damaged or of another model."""
 
 
-def read_for_weights(cls, path, what, weights_sha256):
+def read_for_weights(cls, path, what, weights_sha256, way_out=WAY_OUT):
     """What a file beside a model's weights holds.
 
     Args:
@@ -15,6 +15,7 @@ def read_for_weights(cls, path, what, weights_sha256):
         path: Path of the file.
         what: it is, in words.
         weights_sha256: of the model's weights' file.
+        way_out: what to do about a file that is unusable.
 
     Returns:
         A `cls`.
@@ -26,7 +27,7 @@ def read_for_weights(cls, path, what, weights_sha256):
     try:
         found = from_dict(cls, values, what)
     except ConfigError as exc:
-        raise ModelError(f"{path}: {exc} {WAY_OUT}") from exc
+        raise ModelError(f"{path}: {exc} {way_out}") from exc
     if found.weights_sha256 != weights_sha256:
-        raise ModelError(f"{path}: it is of other weights ({found.weights_sha256[:12]}) than the model's. {WAY_OUT}")
+        raise ModelError(f"{path}: it is of other weights ({found.weights_sha256[:12]}) than the model's. {way_out}")
     return found

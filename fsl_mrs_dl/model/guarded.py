@@ -70,7 +70,7 @@ class Guarded(Hybrid):
     """Guarded hybrid network; arguments as of Hybrid, of GuardedConfig. Itself it is the network of both spectra.
 
     Raises:
-        ConfigError: there are no two spectra.
+        ConfigError: there are no two spectra, or the configuration is one of another network.
     """
 
     spectra = 2
@@ -78,6 +78,8 @@ class Guarded(Hybrid):
     def __init__(self, config, channels, bins, metabolites):
         if channels != 2 * self.spectra:
             raise ConfigError("The network guarded is for edit-off and edit-on: take hybrid for one spectrum.")
+        if not isinstance(config, GuardedConfig):
+            raise ConfigError(f"The network guarded takes a GuardedConfig, not {type(config).__name__}.")
         super().__init__(config, channels, bins, metabolites)
         self.off = Hybrid(config, channels // 2, bins, metabolites)
         self.expects = nn.Sequential(nn.Linear(4, UNITS), nn.GELU(), nn.Linear(UNITS, 1))

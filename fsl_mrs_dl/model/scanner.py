@@ -2,8 +2,8 @@
 
 Scans of one scanner err alike: most of what a network gets wrong where a basis is foreign to it is the same function of
 the contents in every scan. A linear map of the estimates takes that away, and a few scans are enough to learn it: ridge
-regression of the errors on the estimates, with the ridge under which each known scan is best corrected by the others.
-No estimate is moved further than those of the known scans were. The network stays as it is.
+regression of the errors on the estimates, with the ridge under which the known samples are best corrected by each
+other. No estimate is moved further than those of the known scans were. The network stays as it is.
 """
 
 import json
@@ -14,19 +14,29 @@ import numpy as np
 from ..basis.basis_files import MAX_METABOLITES
 from ..errors import ConfigError, DataError, ModelError
 from ..folders import write_whole
-from .for_weights import WAY_OUT, read_for_weights
+from .for_weights import read_for_weights
 
 FILE = "scanner.json"
 """Name of the file in a model's folder."""
 
 FEWEST = 6
-"""Scans of known contents below which nothing is learnt."""
+"""Different contents below which nothing is learnt."""
+
+PARTS = 24
+"""Parts that samples are left out in, one after the other; with so many samples or fewer each by itself."""
+
+SURE = 1.7
+"""Standard errors by which samples have to gain on average. Without that, a sixth of scanners that need no correction
+got one by luck of 12 samples, and were worse with it."""
 
 RIDGES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 """Ridges that are tried, in squares of concentrations relative to the largest, summed over the scans."""
 
 LEAST_GAIN = 0.03
 """Share of the mean error that has to go; less may be luck."""
+
+WAY_OUT = "Delete the file, or make the model anew with fsl_mrs_dl adapt."
+"""What to do about a file that is damaged or of another model."""
 
 MARGIN = 0.1
 """Contents that are further than this outside those of the known scans are unlike them."""
@@ -40,12 +50,16 @@ class ScannerCorrection:
         metabolites: names, in the order of the model's output.
         weights: (metabolite + 1, metabolite): the move of each estimate, a column, for all estimates, relative to the
             largest, and for a constant 1.
-        moves: (metabolite, 2) least and largest move of each among the known scans, beyond which none goes.
-        contents: (metabolite, 2) least and largest content of each in these, relative to the largest.
+        moves: (metabolite, 2) least and largest move of each among the known scans, and 0; beyond these none goes.
+        contents: (metabolite, 2) least and largest content of each in these, relative to the largest; (0, 1) of what
+            is not corrected.
         scans: number of them.
-        before, after: their mean absolute errors: of the estimates as they were, and corrected, each scan by the others.
+        samples: number of different contents among them.
+        before, after: their mean absolute errors: of the estimates as they were, and corrected, each sample by the
+            others alone.
         steps: in which the estimates were refined.
         corrected: whether they were corrected for shrinkage.
+        calibration_sha256: `calibration.Calibration.fingerprint` of the model's; empty of a model without.
         weights_sha256: of the model's weights' file; empty before it was saved.
 
     Raises:
@@ -57,10 +71,12 @@ class ScannerCorrection:
     moves: tuple[tuple[float, float], ...]
     contents: tuple[tuple[float, float], ...]
     scans: int
+    samples: int
     before: float
     after: float
     steps: int = 0
     corrected: bool = False
+    calibration_sha256: str = ""
     weights_sha256: str = ""
 
     def __post_init__(self):
@@ -75,8 +91,8 @@ class ScannerCorrection:
             pairs = getattr(self, name)
             if len(pairs) != count or not all(-1 <= low <= high <= 1 for low, high in pairs):
                 raise ConfigError(f"{name} of a scanner's correction must be {count} ascending pairs of -1 to 1.")
-        if not FEWEST <= self.scans < 2**53 or self.steps < 0:
-            raise ConfigError(f"A scanner's correction is of {FEWEST} scans or more and of 0 steps or more.")
+        if not FEWEST <= self.samples <= self.scans < 2**53 or self.steps < 0:
+            raise ConfigError(f"A scanner's correction is of {FEWEST} samples or more and of 0 steps or more.")
         if not (0 <= self.before <= 1 and 0 <= self.after <= 1):
             raise ConfigError("before and after of a scanner's correction must be errors of 0 to 1.")
 
@@ -86,10 +102,7 @@ class ScannerCorrection:
         Args:
             concentrations: (..., metabolite) relative to the largest.
         """
-        concentrations = np.asarray(concentrations, dtype=float)
-        low, high = np.array(self.moves).T
-        moves = _with_one(concentrations) @ np.array(self.weights)
-        return _relative(concentrations + moves.clip(low, high))
+        return _moved(np.asarray(concentrations, dtype=float), np.array(self.weights), np.array(self.moves))
 
     def unlike(self, concentrations):
         """Numbers of the metabolites whose estimates (metabolite,) are unlike the contents of the known scans."""
@@ -100,58 +113,68 @@ class ScannerCorrection:
 def learn_scanner(metabolites, estimate, truth, shown=None, **settings):
     """Correction of a scanner from what a model says about scans of known contents.
 
+    Scans of the same contents are one sample, however many there are: else each would be judged by its own repetitions.
+
     Args:
         metabolites: names.
         estimate: (scan, metabolite) relative to the largest.
-        truth: (scan, metabolite) in any unit.
+        truth: (scan, metabolite) in any unit, of each scan at least one above 0.
         shown: (metabolite,) bool, those that the spectra show; the others stay as they are. All where None.
-        **settings: steps and corrected of ScannerCorrection.
+        **settings: steps, corrected and calibration_sha256 of ScannerCorrection.
 
     Returns:
         ScannerCorrection, and a (2, metabolite) array of mean absolute errors of the scans: as they are, and
-        corrected, each by the others; NaN of what is not shown.
+        corrected, each sample by the others alone; NaN of what is not shown.
 
     Raises:
-        DataError: there are too few scans, or they do not show how to correct others.
+        DataError: there are too few samples, or they do not show how to correct others.
     """
     shown = np.ones(len(metabolites), dtype=bool) if shown is None else np.asarray(shown)
-    if len(estimate) < FEWEST:
-        raise DataError(f"A scanner's correction takes {FEWEST} scans of known contents or more, not {len(estimate)}.")
     own, known = estimate[:, shown], _relative(np.asarray(truth, dtype=float)[:, shown])
-    errors = [np.abs(_left_out(own, known, ridge) - known) for ridge in RIDGES]
-    best = int(np.argmin([error.mean() for error in errors]))
-    before = np.abs(own - known)
-    if errors[best].mean() > (1 - LEAST_GAIN) * before.mean():
+    _, samples = np.unique(np.round(known, 3), axis=0, return_inverse=True)
+    samples = samples.ravel()
+    count = samples.max(initial=-1) + 1
+    if count < FEWEST:
         raise DataError(
-            f"These {len(own)} scans do not show how to correct others: their mean error is {before.mean():.3f} as the "
-            f"model is, and {errors[best].mean():.3f} where each is corrected by the others. Keep the model, or give "
-            "more scans."
+            f"A scanner's correction takes scans of {FEWEST} different contents or more, not of {count}; repeated "
+            "scans of one sample count once."
         )
-    weights = np.zeros((len(shown) + 1, len(shown)))
-    weights[np.ix_([*shown, True], shown)] = _ridge(_with_one(own), known - own, RIDGES[best])
-    contents, table = np.zeros(estimate.shape), np.full((2, len(shown)), np.nan)
-    contents[:, shown] = known
-    table[:, shown] = before.mean(0), errors[best].mean(0)
+    before, after = np.abs(own - known), np.abs(_by_others(own, known, samples) - known)
+    gains = np.array([(before - after)[samples == sample].mean() for sample in range(count)])
+    luck = SURE * gains.std(ddof=1) / np.sqrt(count)
+    if not (after.mean() < (1 - LEAST_GAIN) * before.mean() and gains.mean() > luck):
+        raise DataError(
+            f"These scans of {count} different contents do not show how to correct others: their mean error is "
+            f"{before.mean():.3f} as the model is, and {after.mean():.3f} where each is corrected by the others, which "
+            "may be luck. Keep the model, or give scans of more contents."
+        )
+    fitted, contents = _fitted(own, known, samples), np.tile([0.0, 1.0], (len(shown), 1))
+    weights, moves = np.zeros((len(shown) + 1, len(shown))), np.zeros((len(shown), 2))
+    table = np.full((2, len(shown)), np.nan)
+    weights[np.ix_([*shown, True], shown)], moves[shown] = fitted
+    contents[shown], table[:, shown] = _ends(known), (before.mean(0), after.mean(0))
     found = ScannerCorrection(
         metabolites=tuple(metabolites),
         weights=_rows(weights),
-        moves=_rows(_ends(_with_one(estimate) @ weights)),
-        contents=_rows(_ends(contents)),
+        moves=_rows(moves),
+        contents=_rows(contents),
         scans=len(own),
+        samples=int(count),
         before=float(before.mean()),
-        after=float(errors[best].mean()),
+        after=float(after.mean()),
         **settings,
     )
     return found, table
 
 
-def read_scanner(folder, metabolites, weights_sha256):
+def read_scanner(folder, metabolites, weights_sha256, calibration):
     """The ScannerCorrection of a model's folder, None where it has none.
 
     Args:
         folder: Path of the model.
         metabolites: of the model.
         weights_sha256: of its weights' file.
+        calibration: its Calibration, None where it has none.
 
     Raises:
         ModelError: the file is no such correction, or one of another model.
@@ -159,11 +182,18 @@ def read_scanner(folder, metabolites, weights_sha256):
     path = folder / FILE
     if not path.exists():
         return None
-    found = read_for_weights(ScannerCorrection, path, "scanner's correction", weights_sha256)
+    found = read_for_weights(ScannerCorrection, path, "scanner's correction", weights_sha256, WAY_OUT)
     if found.metabolites != tuple(metabolites):
         names = ", ".join(found.metabolites)[:200]
         raise ModelError(f"{path}: it is for {names}, not for the model's metabolites. {WAY_OUT}")
+    if found.calibration_sha256 != fingerprint_of(calibration):
+        raise ModelError(f"{path}: it was learnt with another calibration than the model's. {WAY_OUT}")
     return found
+
+
+def fingerprint_of(calibration):
+    """Fingerprint of a Calibration, empty of None."""
+    return "" if calibration is None else calibration.fingerprint()
 
 
 def write_scanner(folder, scanner, weights_sha256):
@@ -183,18 +213,48 @@ def _with_one(estimate):
     return np.concatenate([estimate, np.ones((*estimate.shape[:-1], 1))], -1)
 
 
-def _ridge(given, wanted, ridge):
-    """(column of given, column of wanted) weights of a ridge regression."""
-    return np.linalg.solve(given.T @ given + ridge * np.eye(given.shape[1]), given.T @ wanted)
+def _fitted(own, known, samples):
+    """Map of (scan, metabolite) estimates: weights as of ScannerCorrection, and moves.
+
+    Its ridge is the one under which samples are best corrected by the others.
+    """
+    errors = [np.abs(_left_out(own, known, samples, ridge) - known).mean() for ridge in RIDGES]
+    return _ridge(own, known, RIDGES[int(np.argmin(errors))])
 
 
-def _left_out(own, known, ridge):
-    """(scan, metabolite) estimates, each corrected by what the other scans teach."""
-    given, wanted = _with_one(own), known - own
-    weights = _ridge(given, wanted, ridge)
-    inverse = np.linalg.inv(given.T @ given + ridge * np.eye(given.shape[1]))
-    leverage = np.einsum("sk,kl,sl->s", given, inverse, given)
-    return _relative(known - (wanted - given @ weights) / (1 - leverage)[:, None])
+def _left_out(own, known, samples, ridge):
+    """(scan, metabolite) estimates, each corrected by a map with this ridge of the other samples' scans."""
+    return _crossed(lambda rest: _ridge(own[rest], known[rest], ridge), own, samples)
+
+
+def _by_others(own, known, samples):
+    """The same where the other samples choose the ridge too."""
+    return _crossed(lambda rest: _fitted(own[rest], known[rest], samples[rest]), own, samples)
+
+
+def _crossed(fit, own, samples):
+    """(scan, metabolite) estimates moved by what `fit` makes of all scans but those of their part of the samples."""
+    found = np.empty_like(own)
+    # Of those that are there: the numbers of the samples may have gaps.
+    parts = np.unique(samples, return_inverse=True)[1].ravel() % PARTS
+    for part in np.unique(parts):
+        here = parts == part
+        found[here] = _moved(own[here], *fit(~here))
+    return found
+
+
+def _ridge(own, known, ridge):
+    """Weights of a ridge regression of the errors, as of ScannerCorrection, and the moves that they make."""
+    given = _with_one(own)
+    weights = np.linalg.solve(given.T @ given + ridge * np.eye(given.shape[1]), given.T @ (known - own))
+    low, high = _ends(given @ weights).T
+    # What needs no correction must be free to stay.
+    return weights, np.stack([np.minimum(low, 0), np.maximum(high, 0)], 1)
+
+
+def _moved(estimate, weights, moves):
+    """Estimates (..., metabolite) with what weights add to them, relative to the largest."""
+    return _relative(estimate + (_with_one(estimate) @ weights).clip(*moves.T))
 
 
 def _ends(values):

@@ -12,7 +12,7 @@ import lightning
 import torch
 
 from ..errors import DataError, ModelError
-from ..model.card import adapted_scans
+from ..model.card import adapted_scans, with_scans
 from ..model.checkpoint import TrainedModel
 from ..model.inputs import network_input
 from .calibrate import calibrate_trained
@@ -152,6 +152,8 @@ def finetune(model, basis, recipe, plan, real, pool=None, work=None, hardware=Ha
         return None
     network.to(device).eval()
     card = {**model.card, **held_out_errors(network, config, source, plan.held_out, device)}
+    # That was of the estimates of the other weights.
+    card.pop("corrected_for", None)
     card["adapted_to"] = {
         "model": f"{model.name}, weights {model.weights_sha256}",
         "contents": "unknown: reconstruction only" if real.concentrations is None else "known",
@@ -159,7 +161,7 @@ def finetune(model, basis, recipe, plan, real, pool=None, work=None, hardware=Ha
         "simulated scans": trainee.history[-1]["scans"],
         "plan": asdict(plan),
         "recipe": asdict(recipe),
-        "scans": {**adapted_scans(model.card), **real.hashes},
+        "scans": with_scans(adapted_scans(model.card), real.hashes),
     }
     calibration = calibrate_trained(network, config, source, plan.held_out, device)
     return TrainedModel(model.name, config, model.options, network.cpu(), card, calibration=calibration)

@@ -209,7 +209,7 @@ def start_unlike(start, config, options):
     elif start.options != options:
         names = [field.name for field in fields(options)]
         names = [name for name in names if getattr(start.options, name) != getattr(options, name)]
-        found.append(f"its size differs in {', '.join(names)} (leave --model and --config out)")
+        found.append(f"its options differ in {', '.join(names)} (leave --model and --config out)")
     if own.metabolites != config.metabolites:
         names = f"{', '.join(own.metabolites)}, not {', '.join(config.metabolites)}"
         found.append(f"its metabolites are {names} (give a --basis with the same ones, in this order)")
