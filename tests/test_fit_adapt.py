@@ -161,7 +161,7 @@ def test_names_that_repeat_lose_no_scan():
     assert with_scans(earlier, {"a": "3"}) | {"a": "1"} == {"a": "1", "b": "2", "a (2)": "3"}
 
 
-def test_a_model_of_the_difference_is_corrected_but_for_what_it_does_not_see():
+def test_a_model_of_the_difference_is_corrected_but_for_what_it_does_not_see_and_spoilt_scans_are_named():
     model = load_model("hybrid_diff")
     basis = basis_for(model)
     names = [name for name in basis.names if name != "Cr"]
@@ -169,11 +169,14 @@ def test_a_model_of_the_difference_is_corrected_but_for_what_it_does_not_see():
     foreign = dataclasses.replace(basis, fids=basis.fids * gains[:, None])
     batch = Stream(as_narrow(foreign, RECIPE), RECIPE, 7, None, 20)[0]
     scans = [(f"{k}", Scan(fids.numpy(), ("single",), 5e-4, basis.centre_hz)) for k, fids in enumerate(batch.measured)]
+    spoilt = scans[-1][1].fids + 0.5 * np.abs(scans[-1][1].fids).max() * noise_of(1, 0, 1)[0]
+    scans[-1] = ("spoilt", dataclasses.replace(scans[-1][1], fids=spoilt))
     truth = batch.draw.concentrations.double().numpy()
     contents = {name: dict(zip(basis.names, row)) for (name, _), row in zip(scans, truth.tolist())}
     for row in contents.values():
         del row["Cr"]
     found = adapt(Quantifier(model), scans, contents)
+    assert found.out_of_range == ("spoilt",)
     assert list(found.errors.index) == [*names, "mean"]
     assert found.model.scanner.after < 0.6 * found.model.scanner.before
     cr = basis.names.index("Cr")
@@ -201,11 +204,3 @@ def test_what_cannot_be_learnt_is_refused(tiny_model, tiny_basis, scanner, adapt
     dead = dataclasses.replace(scans[2][1], centre_hz=297.2e6)
     with pytest.raises(DataError, match="scan_2: "):
         adapt(plain, [*scans[:2], ("scan_2", dead)], contents)
-
-
-def test_scans_that_are_out_of_range_are_named(tiny_model, tiny_basis, scanner):
-    scans, contents = scanner
-    name, scan = scans[0]
-    noisy = dataclasses.replace(scan, fids=scan.fids + 0.5 * np.abs(scan.fids).max() * noise_of(1, 0)[0])
-    found = adapt(quantifier(tiny_model, tiny_basis), [(name, noisy), *scans[1:24]], contents)
-    assert found.out_of_range == ("scan_0",)
