@@ -51,7 +51,9 @@ def test_the_corrected_model_fits_other_scans(place, scanner, capsys):  # noqa: 
         truth = pd.DataFrame({name: contents[name] for name in names}).T
         errors.append(np.abs(found - truth.div(truth.max(1), axis=0)).to_numpy().mean())
         page = (folder / f"out_{model}" / names[0] / "report.html").read_text(encoding="utf-8")
-        assert ("corrected for a scanner by" in page) == (model == "mine")
+        assert (f"corrected for a scanner by {KNOWN} scans" in page) == (model == "mine") and 'id="settings"' not in page
+        said = capsys.readouterr().out
+        assert (said.count("corrected for the scanner of"), "card: mine" in page) == (model == "mine", model == "mine")
     assert errors[1] < 0.8 * errors[0]
 
 
@@ -91,7 +93,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(place, capsys):
     for name in few["id"]:
         (folder / "few" / f"{name}.nii.gz").write_bytes((folder / "known" / f"{name}.nii.gz").read_bytes())
     for more, said in (
-        (["--scans", str(folder / "nothing")], "truth.csv: missing"),
+        (["--scans", str(folder / "nothing")], "There is no folder"),
         (["--scans", str(folder / "few")], "takes scans of 6 different contents or more, not of 3"),
         (["--scans", str(folder / "known"), "--refine", "2"], "cannot be refined: its network is yae"),
         (["--scans", str(folder / "known"), "--shrunk"], "are not corrected for shrinkage"),

@@ -102,7 +102,7 @@ def test_it_is_told_wherever_settings_are(tiny_model, tiny_basis, scanner, adapt
     assert told in predict(model, scans[0][1], tiny_basis).notes
     record = ModelRecord.of(model)
     assert record.adapted == KNOWN and ModelRecord.of(tiny_model).adapted == 0
-    assert record.settings == f"corrected for a scanner by {KNOWN} scans of known contents"
+    assert record.settings == ""
     # A study must not take the estimates of one for those of the other.
     versions = []
     for name, one in (("a", tiny_model), ("b", model)):
@@ -138,8 +138,22 @@ def test_contents_unlike_the_known_ones_are_told(tiny_basis, scanner, adapted):
     model = dataclasses.replace(model, scanner=dataclasses.replace(model.scanner, contents=tuple(map(tuple, narrow))))
     for _, scan in scans[:8]:
         found = predict(model, scan, tiny_basis)
-        told = [note for note in found.notes if "other contents of GABA" in note]
-        assert bool(told) == (found.concentrations[gaba] > 0.11)
+        told = [note for note in found.notes if note.startswith("Warning: the correction for the scanner may not hold")]
+        value = found.concentrations[gaba]
+        assert bool(told) == (value > 0.11)
+        assert all(f"contents: GABA {value:.2f}, there 0.00 to 0.01." in note for note in told)
+
+
+def test_scans_whose_contents_are_of_others_are_named(tiny_model, tiny_basis, scanner, adapted):
+    scans, contents = scanner
+    assert adapt(quantifier(tiny_model, tiny_basis), scans[:32], contents).odd == ()
+    # Two scans whose contents differ much.
+    largest = {name: max(row, key=row.get) for name, row in contents.items()}
+    one, other = (next(name for name, of in largest.items() if of == wanted) for wanted in ("NAA", "GABA"))
+    swapped = {**contents, one: contents[other], other: contents[one]}
+    assert adapt(quantifier(tiny_model, tiny_basis), scans, swapped).odd == tuple(
+        name for name, _ in scans if name in (one, other)
+    )
 
 
 def test_a_training_from_it_is_of_no_scanner(tiny_basis, adapted):
@@ -194,8 +208,11 @@ def test_what_cannot_be_learnt_is_refused(tiny_model, tiny_basis, scanner, adapt
 
     without = {name: {key: value for key, value in row.items() if key != "GABA"} for name, row in contents.items()}
     zeros = {name: dict.fromkeys(row, 0.0) for name, row in contents.items()}
-    for wrong in (without, with_gaba(-1.0), with_gaba(float("inf")), with_gaba(float("nan")), zeros, {}):
-        with pytest.raises(DataError, match="scan_0: contents of Cr, GABA, NAA are needed"):
+    for wrong in (with_gaba(-1.0), with_gaba(float("inf")), with_gaba(float("nan")), zeros):
+        with pytest.raises(DataError, match="scan_0: contents must be numbers of 0 or more, and not all of Cr, GABA, NAA"):
+            adapt(plain, scans[:KNOWN], wrong)
+    for wrong, missing in ((without, "GABA"), ({}, "Cr, GABA, NAA")):
+        with pytest.raises(DataError, match=f"scan_0 has no content of {missing}: give a column for each of Cr, GABA"):
             adapt(plain, scans[:KNOWN], wrong)
     with pytest.raises(DataError, match="takes scans of 6 different contents or more, not of 5"):
         adapt(plain, scans[:5], contents)

@@ -1,5 +1,8 @@
 """fsl_mrs_dl adapt: correct a model for a scanner by scans of known contents."""
 
+from dataclasses import replace
+from pathlib import Path
+
 
 def add_arguments(parser):
     """Options of the command."""
@@ -34,12 +37,15 @@ def run(args):
     cases = read_cases(args.scans, model.config.metabolites, args.number)
     scans = ((case.id, case.scan) for case in tqdm(cases, "scans", leave=False, delay=1))
     adapted = adapt(quantifier, scans, {case.id: case.truth for case in cases})
-    save_model(adapted.model, args.output, args.overwrite)
+    named = replace(adapted.model, card={**adapted.model.card, "name": Path(args.output).name})
+    save_model(named, args.output, args.overwrite)
     found = adapted.model.scanner
     if adapted.out_of_range:
         print(f"Warning: out of range by the trust flag, leave such scans out: {', '.join(adapted.out_of_range)}")
+    if adapted.odd:
+        print(f"Warning: far off where the others are right, check their contents: {', '.join(adapted.odd)}")
     print(f"Mean absolute errors (relative to the largest concentration) of {found.scans} scans of {found.samples}")
-    print(f"known contents, as the model {model.name} is, and corrected by the scans of other contents alone:")
+    print(f"known contents, by {model.name} as it is, and after the correction by scans of other contents alone:")
     print(adapted.errors.T.to_string(float_format="{:.3f}".format))
     settings = f" --refine {args.refine}" * bool(args.refine) + " --shrunk" * args.shrunk
     print(f"The corrected model is in {args.output}; fit with it: fsl_mrs_dl fit --model {args.output}{settings} ...")

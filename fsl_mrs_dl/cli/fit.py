@@ -175,8 +175,7 @@ def _many(quantifier, host, compared, args):
         write_group(folder / "group.csv", [result for _, result in results], [name for name, _ in results])
     shared = settings(quantifier.model)
     for note in shared:
-        if args.verbose or note.startswith("Warning"):
-            print(note)
+        print(note)
     for _, result in results:
         _print(result, args.verbose, shared)
     scans = "1 scan" if len(results) == 1 else f"{len(results)} scans"

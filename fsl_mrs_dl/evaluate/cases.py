@@ -67,17 +67,19 @@ def read_cases(paths, names=None, number=None):
 
 def _folder(folder, names, _):
     """Cases of a folder with truth.csv."""
+    if not folder.is_dir():
+        raise DataError(f"There is no folder {folder}; give one of NIfTI-MRS scans with a truth.csv.")
     try:
         table = pd.read_csv(folder / "truth.csv", dtype={"id": str, "series": str})
     except (OSError, ValueError) as exc:
-        raise DataError(f"{folder}/truth.csv: missing or not a table; it lists id, series and contents in mM.") from exc
+        raise DataError(f"{folder}/truth.csv: missing or not a table; it lists id and contents of the scans.") from exc
     there = [name for name in names if name in table.columns]
     if "id" not in table.columns or not there:
         lacking = "column id" if there else f"metabolite of {', '.join(names)}"
-        raise DataError(f"{folder}/truth.csv has no {lacking}; it needs the columns id, series and one a metabolite.")
+        raise DataError(f"{folder}/truth.csv has no {lacking}; it needs the columns id and one a metabolite, apart by commas.")
     truth = table[there].apply(pd.to_numeric, errors="coerce").to_numpy(float)
     if not np.isfinite(truth).all() or (truth < 0).any():
-        raise DataError(f"{folder}/truth.csv: a content is empty, negative or not a number; give every one in mM.")
+        raise DataError(f"{folder}/truth.csv: a content is empty, negative or not a number; give every one in one unit.")
     if table["id"].isna().any():
         raise DataError(f"{folder}/truth.csv: a row has no id; name its scan.")
     # "all" is what the tables of a study call every scan together.
@@ -93,7 +95,10 @@ def _scan_path(folder, one):
     for ending in (".nii.gz", ".nii"):
         if (folder / (one + ending)).is_file():
             return folder / (one + ending)
-    raise DataError(f"{folder}: truth.csv names the scan {one}, but there is no {one}.nii.gz.")
+    raise DataError(
+        f"{folder}: truth.csv names the scan {one}, but there is no {one}.nii.gz; an id is the file's name without "
+        "ending, and a row without a file has to go."
+    )
 
 
 def _stored(path, names, number):

@@ -11,6 +11,10 @@ from ..model.checkpoint import TrainedModel
 from ..model.scanner import fingerprint_of, learn_scanner
 
 
+ODD = (0.1, 4)
+"""Mean error of a scan beyond which its contents may be of another one: at least so much, and so many medians."""
+
+
 @dataclass(frozen=True, eq=False)
 class Adapted:
     """A model that is corrected for a scanner, and what there is to say about it.
@@ -20,11 +24,13 @@ class Adapted:
         errors: DataFrame of mean absolute errors of these: a row for each metabolite that is shown and their mean,
             columns before and after (each corrected by the scans of other contents alone).
         out_of_range: names of those that the trust flag calls so.
+        odd: names of those whose own mean error stays far larger than that of the others.
     """
 
     model: TrainedModel
     errors: pandas.DataFrame
     out_of_range: tuple[str, ...]
+    odd: tuple[str, ...]
 
 
 def adapt(quantifier, scans, contents):
@@ -45,7 +51,11 @@ def adapt(quantifier, scans, contents):
     """
     model, basis = quantifier.model, quantifier.basis
     if model.scanner is not None:
-        raise ModelError(f"{model.name} is corrected for a scanner already: take the model that it was made from.")
+        origin = str(model.card.get("corrected_for", {}).get("model", "")).partition(",")[0][:80]
+        raise ModelError(
+            f"{model.name} is corrected for a scanner already: take the model that it was made from"
+            f"{f', {origin}' * bool(origin)}."
+        )
     names = model.config.metabolites
     shown = np.array([name in basis.shown for name in names])
     estimates, truth, hashes, spoilt = [], [], {}, []
@@ -65,16 +75,18 @@ def adapt(quantifier, scans, contents):
     settings["calibration_sha256"] = fingerprint_of(model.calibration)
     estimates, truth = (np.reshape(rows, (-1, len(names))) for rows in (estimates, truth))
     found, errors = learn_scanner(names, estimates, truth, shown, **settings)
-    table = pandas.DataFrame(errors.T, index=pandas.Index(names, name="metabolite"), columns=["before", "after"])
-    table = table.dropna()
+    index = pandas.Index(names, name="metabolite")
+    table = pandas.DataFrame(errors.mean(1).T, index=index, columns=["before", "after"]).dropna()
     table.loc["mean"] = table.mean()
+    own = np.nanmean(errors[1], 1)
+    odd = tuple(np.array(list(hashes))[own > max(ODD[0], ODD[1] * np.median(own))].tolist())
     facts = {
         "model": f"{model.name}, weights {model.weights_sha256}, which are the same",
         "mean error before": round(found.before, 4),
         "mean error after, each corrected by scans of other contents": round(found.after, 4),
         "scans": hashes,
     }
-    return Adapted(replace(model, card={**model.card, "corrected_for": facts}, scanner=found), table, tuple(spoilt))
+    return Adapted(replace(model, card={**model.card, "corrected_for": facts}, scanner=found), table, tuple(spoilt), odd)
 
 
 def _known(name, contents, metabolites, shown):
@@ -83,10 +95,14 @@ def _known(name, contents, metabolites, shown):
     Raises:
         DataError: one is missing or no concentration, or all are 0.
     """
-    known = [contents.get(metabolite, np.nan) if seen else 0.0 for metabolite, seen in zip(metabolites, shown)]
-    if not np.isfinite(known).all() or min(known) < 0 or not max(known) > 0:
-        wanted = ", ".join(metabolite for metabolite, seen in zip(metabolites, shown) if seen)
+    wanted = [metabolite for metabolite, seen in zip(metabolites, shown) if seen]
+    missing = [metabolite for metabolite in wanted if metabolite not in contents]
+    if missing:
         raise DataError(
-            f"{name}: contents of {wanted} are needed, each 0 or more and not all of them 0; it has {contents}."
+            f"{name} has no content of {', '.join(missing)}: give a column for each of {', '.join(wanted)}, 0 where "
+            "there is none."
         )
+    known = [contents[metabolite] if seen else 0.0 for metabolite, seen in zip(metabolites, shown)]
+    if not np.isfinite(known).all() or min(known) < 0 or not max(known) > 0:
+        raise DataError(f"{name}: contents must be numbers of 0 or more, and not all of {', '.join(wanted)} 0.")
     return known

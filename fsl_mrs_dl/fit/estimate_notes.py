@@ -31,8 +31,8 @@ REFINED = "Warning: the estimates are refined (--refine {steps}): compare them w
 """Note of estimates refined in a number of steps."""
 
 OTHER_STEPS = (
-    "Warning: the error bars were made with --refine {steps} and may not hold; nor are these estimates corrected for "
-    "shrinkage (fsl_mrs_dl calibrate --refine makes both)."
+    "Warning: the estimates are not corrected for shrinkage, and the error bars may not hold: both were made with "
+    "--refine {steps} (fsl_mrs_dl calibrate --refine makes others)."
 )
 """Note of a calibration that was made with another number of steps."""
 
@@ -50,8 +50,8 @@ NOT_ADAPTED = (
 """Note of such a model whose estimates are other ones than the correction is of."""
 
 UNLIKE = (
-    "Warning: the scans that the correction for the scanner was learnt from held other contents of {names}: it may not "
-    "hold here."
+    "Warning: the correction for the scanner may not hold here, as it was learnt from scans of other contents: "
+    "{contents}."
 )
 """Note of a scan of contents that the known ones do not hold."""
 
@@ -82,8 +82,13 @@ def unlike(model, concentrations):
     """Notes on contents that a TrainedModel's scanner correction does not know; concentrations (metabolite,)."""
     if not model.adapted:
         return ()
-    names = ", ".join(model.config.metabolites[number] for number in model.scanner.unlike(concentrations))
-    return (UNLIKE.format(names=names),) if names else ()
+    told = [
+        "{} {:.2f}, there {:.2f} to {:.2f}".format(
+            model.config.metabolites[number], concentrations[number], *model.scanner.contents[number]
+        )
+        for number in model.scanner.unlike(concentrations)
+    ]
+    return (UNLIKE.format(contents="; ".join(told)),) if told else ()
 
 
 def settings(model):

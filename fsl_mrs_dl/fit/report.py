@@ -54,6 +54,7 @@ def write_report(path, result, voxels=None):
         model=result.model.name,
         settings=result.model.settings,
         corrected=result.model.corrected,
+        adapted=result.model.adapted,
         error_bars=result.model.error_bars,
         refine=result.model.refine,
         bars_refine=result.model.bars_refine,

@@ -68,8 +68,7 @@ class ModelRecord:
     def settings(self):
         """What was done to the network's estimates other than usual, in words; empty where nothing."""
         steps = f"refined in {self.refine} step{'s' if self.refine > 1 else ''} (--refine {self.refine})"
-        adapted = f"corrected for a scanner by {self.adapted} scans of known contents"
-        done = ((self.refine, steps), (self.shrunk, "left shrunk (--shrunk)"), (self.adapted, adapted))
+        done = ((self.refine, steps), (self.shrunk, "left shrunk (--shrunk)"))
         return " and ".join(words for was, words in done if was)
 
 
