@@ -157,7 +157,7 @@ def test_a_start_brings_its_network_and_size(tiny_basis, tiny_model, tmp_path, c
     (tmp_path / "size.json").write_text(json.dumps({"encoder": [128, 64], "decoder": [64], "quantifier": 32}))
     cases = [
         ([*basis, "--model", "cnn"], "its network is yae, not cnn"),
-        ([*basis, "--config", str(tmp_path / "size.json")], "its size differs in quantifier ("),
+        ([*basis, "--config", str(tmp_path / "size.json")], "its options differ in quantifier ("),
         ([], "first has a basis set that is no shipped one: give --basis:"),
     ]
     for words, word in cases:

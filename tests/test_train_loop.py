@@ -55,7 +55,7 @@ def test_a_training_starts_from_the_weights_of_a_model(tiny_basis, tiny_model):
     bare, moved = dataclasses.replace(model, card={}), dataclasses.replace(model.config, basis_fingerprint="12")
     assert start_text(bare, model.config) == "weights of yae: unknown scans on unknown"
     assert start_text(bare, moved) == "weights of yae: unknown scans on unknown, another basis set"
-    with pytest.raises(ConfigError, match="cannot start from yae: its size differs in encoder, decoder, quantifier"):
+    with pytest.raises(ConfigError, match="cannot start from yae: its options differ in encoder, decoder, quantifier"):
         train("yae", tiny_basis, other, still, SMALL, progress=False, start=tiny_model)
 
 
@@ -66,7 +66,7 @@ def test_what_keeps_a_training_from_starting_is_named(tiny_basis, tiny_model):
     assert start_unlike(tiny_model, moved, options) == []
     cases = [
         (dataclasses.replace(own, network="cnn"), CnnConfig(), "its network is yae, not cnn"),
-        (own, dataclasses.replace(options, quantifier=32), "its size differs in quantifier ("),
+        (own, dataclasses.replace(options, quantifier=32), "its options differ in quantifier ("),
         (dataclasses.replace(own, basis_linewidth_hz=2.0), options, "count as 1 Hz, not 2 Hz wide"),
         (dataclasses.replace(own, metabolites=own.metabolites[::-1]), options, "in this order"),
         (dataclasses.replace(own, input=dataclasses.replace(own.input, points=1024)), options, "its input is another"),
