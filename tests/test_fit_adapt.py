@@ -13,7 +13,7 @@ from fsl_mrs_dl.fit.predict import BatchPredictor, predict
 from fsl_mrs_dl.fit.quantify import Quantifier, basis_for
 from fsl_mrs_dl.fit.result import ModelRecord
 from fsl_mrs_dl.fit.scan import Scan
-from fsl_mrs_dl.model.card import adapted_scans, card_text, check_out_of_sample, with_scans
+from fsl_mrs_dl.model.card import adapted_scans, card_text, check_out_of_sample, content_hash, with_scans
 from fsl_mrs_dl.model.checkpoint import load_model, save_model
 from fsl_mrs_dl.synth.dataset import Stream, as_narrow
 from fsl_mrs_dl.synth.priors import PUBLISHED
@@ -172,7 +172,7 @@ def test_a_training_from_it_is_of_no_scanner(tiny_basis, adapted):
 def test_names_that_repeat_lose_no_scan():
     earlier = {"a": "1", "b": "2"}
     assert with_scans(earlier, {"a": "3", "b": "2", "c": "4"}) == {"a": "1", "b": "2", "a (2)": "3", "c": "4"}
-    assert with_scans(earlier, {"a": "3"}) | {"a": "1"} == {"a": "1", "b": "2", "a (2)": "3"}
+    assert with_scans({**earlier, "a (2)": "3"}, {"a": "5"}) == {"a": "1", "b": "2", "a (2)": "3", "a (3)": "5"}
 
 
 def test_a_model_of_the_difference_is_corrected_but_for_what_it_does_not_see_and_spoilt_scans_are_named():
@@ -194,6 +194,9 @@ def test_a_model_of_the_difference_is_corrected_but_for_what_it_does_not_see_and
     assert list(found.errors.index) == [*names, "mean"]
     assert found.model.scanner.after < 0.6 * found.model.scanner.before
     cr = basis.names.index("Cr")
+    own, moved = (Quantifier(one).estimate(scans[0][1])[0].concentrations for one in (model, found.model))
+    np.testing.assert_allclose(moved, found.model.scanner(own))
+    assert moved[cr] < 0.01 and np.abs(moved - own).max() > 0.05
     assert not np.array(found.model.scanner.weights)[:, cr].any() and found.model.scanner.contents[cr] == (0, 1)
 
 
@@ -209,15 +212,20 @@ def test_what_cannot_be_learnt_is_refused(tiny_model, tiny_basis, scanner, adapt
     without = {name: {key: value for key, value in row.items() if key != "GABA"} for name, row in contents.items()}
     zeros = {name: dict.fromkeys(row, 0.0) for name, row in contents.items()}
     for wrong in (with_gaba(-1.0), with_gaba(float("inf")), with_gaba(float("nan")), zeros):
-        with pytest.raises(DataError, match="scan_0: contents must be numbers of 0 or more, and not all of Cr, GABA, NAA"):
+        with pytest.raises(DataError, match="scan_0: contents must be numbers of 0 or more, and not all of Cr"):
             adapt(plain, scans[:KNOWN], wrong)
     for wrong, missing in ((without, "GABA"), ({}, "Cr, GABA, NAA")):
         with pytest.raises(DataError, match=f"scan_0 has no content of {missing}: give a column for each of Cr, GABA"):
             adapt(plain, scans[:KNOWN], wrong)
     with pytest.raises(DataError, match="takes scans of 6 different contents or more, not of 5"):
         adapt(plain, scans[:5], contents)
-    with pytest.raises(DataError, match="again is a scan that is there already"):
+    with pytest.raises(DataError, match="again is there already"):
         adapt(plain, [*scans[:KNOWN], ("again", scans[3][1])], {**contents, "again": contents["scan_3"]})
+    with pytest.raises(DataError, match="scan_3 is there already"):
+        adapt(plain, [*scans[:KNOWN], ("scan_3", scans[KNOWN][1])], contents)
+    seen = {"adapted_to": {"scans": {"x": content_hash(scans[2][1].fids)}}}
+    with pytest.raises(ModelError, match="was trained on scan_2"):
+        adapt(quantifier(dataclasses.replace(tiny_model, card=seen), tiny_basis), scans[:KNOWN], contents)
     dead = dataclasses.replace(scans[2][1], centre_hz=297.2e6)
     with pytest.raises(DataError, match="scan_2: "):
         adapt(plain, [*scans[:2], ("scan_2", dead)], contents)

@@ -45,6 +45,7 @@ def test_a_card_of_another_form_is_refused():
         check_card([], "card.json")
     numbers = {"Cr": 0.01, "NAA": 0.03}
     tables = (3, {"own": 3}, {"own": {}}, {"own": {"Cr": "x"}}, {"own": numbers, "other": {"Cr": 0.01}})
-    for part, values in [("training", 3), ("adapted_to", []), *(("errors", table) for table in tables)]:
+    scans = [("adapted_to", {"scans": {"a": ["b"]}}), ("corrected_for", {"scans": 3}), ("purpose", 5)]
+    for part, values in [("training", 3), ("adapted_to", []), *scans, *(("errors", table) for table in tables)]:
         with pytest.raises(ModelError, match=f"its part {part} is not that of a model card"):
             check_card({**CARD, part: values}, "card.json")

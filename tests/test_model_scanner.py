@@ -8,7 +8,7 @@ import pytest
 
 from fsl_mrs_dl.errors import ConfigError, DataError, ModelError
 from fsl_mrs_dl.model.checkpoint import load_model, save_model
-from fsl_mrs_dl.model.scanner import FEWEST, MARGIN, ScannerCorrection, _by_others, _left_out, learn_scanner
+from fsl_mrs_dl.model.scanner import FEWEST, MARGIN, PARTS, ScannerCorrection, _by_others, _left_out, learn_scanner
 
 NAMES = ("a", "b", "c")
 SKEW = np.array([[1.0, 0.1, 0.0], [0.0, 0.8, 0.1], [-0.1, 0.0, 1.0]])
@@ -91,6 +91,17 @@ def test_each_sample_is_judged_by_the_others_alone():
     np.testing.assert_array_equal(_by_others(own, other, samples)[0], by_others[0])
 
 
+def test_many_samples_are_left_out_in_parts():
+    own, known = scans(60, noise=0.02, seed=8)
+    samples = 3 * np.arange(60)  # as where some were left out
+    found = _left_out(own, known, samples, 1.0)
+    for one in range(60):
+        rest = np.arange(60) % PARTS != one % PARTS
+        alone = _left_out(np.concatenate([own[rest], own[[one]]]), np.concatenate([known[rest], known[[one]]]),
+                          np.append(np.zeros(rest.sum(), int), 1), 1.0)  # fmt: skip
+        np.testing.assert_allclose(found[one], alone[-1], atol=1e-9)
+
+
 @pytest.mark.parametrize("number, most", [(6, 6), (12, 6)])
 def test_luck_is_rarely_taken_for_a_correction(number, most):
     taken = 0
@@ -118,13 +129,21 @@ def test_too_little_is_refused():
 
 
 def test_contents_of_other_scans_are_refused():
-    estimate, truth = scans(40, seed=7)
-    with pytest.raises(DataError, match="hardly those of the scans"):
-        learn_scanner(NAMES, estimate, np.roll(truth, 1, 0))
+    for number in (12, 40):
+        estimate, truth = scans(number, seed=7)
+        with pytest.raises(DataError, match="hardly those of the scans"):
+            learn_scanner(NAMES, estimate, np.roll(truth, 1, 0))
+        # Nor where contents vary little, and a map could learn their mean.
+        random = np.random.default_rng(number)
+        truth = np.array([1.0, 0.6, 0.4]) + random.normal(size=(number, 3)) * [0.0, 0.06, 0.06]
+        estimate = truth * [1.0, 1.2, 0.8] + 0.01 * random.normal(size=truth.shape) * [0, 1, 1]
+        assert learn_scanner(NAMES, estimate, truth)[0].after < 0.03
+        with pytest.raises(DataError, match="hardly those of the scans"):
+            learn_scanner(NAMES, estimate, np.roll(truth, 1, 0))
 
 
 def test_what_needs_no_correction_is_free_to_stay():
-    # Everything is 0.1 too small but what is near 0.
+    # The first metabolite is seen 0.1 too small.
     random = np.random.default_rng(4)
     truth = random.uniform(0.3, 0.9, (20, 3))
     truth[:, 2] = 1
@@ -154,6 +173,7 @@ def test_what_is_not_shown_stays():
         {"weights": (*KNOWN.weights[:-1], (0.0, 1e3, 0.0))},
         {"moves": KNOWN.moves[:2]},
         {"moves": ((0.1, 0.0), *KNOWN.moves[1:])},
+        {"moves": ((0.1, 0.2), *KNOWN.moves[1:])},
         {"contents": ((float("nan"), 1.0), *KNOWN.contents[1:])},
         {"scans": FEWEST - 1, "samples": FEWEST - 1},
         {"samples": FEWEST - 1},
@@ -177,8 +197,12 @@ def test_it_is_kept_in_the_model_s_folder(tiny_model, tmp_path):
     save_model(loaded, tmp_path / "again")
     assert load_model(tmp_path / "again").scanner == loaded.scanner
     other = replace(loaded, scanner=replace(loaded.scanner, weights_sha256="ab" * 32))
-    save_model(other, tmp_path / "other")
-    assert load_model(tmp_path / "other").scanner is None
+    bare = load_model(tmp_path / "model", calibrated=False)
+    for number, lost in enumerate((other, bare, replace(loaded, calibration=None))):
+        lost = replace(lost, card={**lost.card, "corrected_for": {"scans": {"a": "12"}}})
+        save_model(lost, tmp_path / str(number))
+        saved = load_model(tmp_path / str(number))
+        assert saved.scanner is None and "corrected_for" not in saved.card
     assert load_model(tmp_path / "model", calibrated=False).scanner is None
     text = path.read_text()
     for wrong, said in (

@@ -37,9 +37,9 @@ def read_cases(paths, names=None, number=None):
     """Cases of folders and files.
 
     Args:
-        paths: folders with truth.csv (columns id, series and one a metabolite; others are passed over) and, for each
-            id, id.nii.gz or id.nii (a scan without a series, or in one called all, is of the folder's name); or HDF5
-            files of fsl_mrs_dl generate.
+        paths: folders with truth.csv (columns id, one a metabolite and, if wanted, series; others are passed over)
+            and, for each id, id.nii.gz or id.nii (a scan without a series, or in one called all, is of the folder's
+            name); or HDF5 files of fsl_mrs_dl generate.
         names: metabolites wanted, each of which a truth.csv may lack; those of the table of spin systems where None.
         number: the most scans taken from an HDF5 file, from its first; all where None.
 
@@ -76,10 +76,10 @@ def _folder(folder, names, _):
     there = [name for name in names if name in table.columns]
     if "id" not in table.columns or not there:
         lacking = "column id" if there else f"metabolite of {', '.join(names)}"
-        raise DataError(f"{folder}/truth.csv has no {lacking}; it needs the columns id and one a metabolite, apart by commas.")
+        raise DataError(f"{folder}/truth.csv has no {lacking}; it needs id and one a metabolite, between commas.")
     truth = table[there].apply(pd.to_numeric, errors="coerce").to_numpy(float)
     if not np.isfinite(truth).all() or (truth < 0).any():
-        raise DataError(f"{folder}/truth.csv: a content is empty, negative or not a number; give every one in one unit.")
+        raise DataError(f"{folder}/truth.csv: a content is empty, negative or not a number; give all in one unit.")
     if table["id"].isna().any():
         raise DataError(f"{folder}/truth.csv: a row has no id; name its scan.")
     # "all" is what the tables of a study call every scan together.

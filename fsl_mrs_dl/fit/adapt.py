@@ -6,7 +6,7 @@ import numpy as np
 import pandas
 
 from ..errors import DataError, FslMrsDlError, ModelError
-from ..model.card import content_hash
+from ..model.card import content_hash, in_sample
 from ..model.checkpoint import TrainedModel
 from ..model.scanner import fingerprint_of, learn_scanner
 
@@ -45,7 +45,7 @@ def adapt(quantifier, scans, contents):
         Adapted.
 
     Raises:
-        ModelError: the model is corrected for a scanner already.
+        ModelError: the model is corrected for a scanner already, or its weights have seen a scan.
         DataError: contents are missing or no concentrations, a scan is there twice or cannot be quantified, there are
             too few of different contents, or they do not show how to correct others.
     """
@@ -62,8 +62,10 @@ def adapt(quantifier, scans, contents):
     for name, scan in scans:
         truth.append(_known(name, contents.get(name, {}), names, shown))
         content = content_hash(scan.fids)
-        if content in hashes.values():
-            raise DataError(f"{name} is a scan that is there already under another name: leave one of them out.")
+        if name in hashes or content in hashes.values():
+            raise DataError(f"{name} is there already, by its name or by its content: leave one of the two out.")
+        if in_sample(model, {name: scan.fids}):
+            raise ModelError(f"{model.name} was trained on {name}, whose error says nothing of others: leave it out.")
         hashes[name] = content
         try:
             prediction, trust = quantifier.estimate(scan)
@@ -86,7 +88,8 @@ def adapt(quantifier, scans, contents):
         "mean error after, each corrected by scans of other contents": round(found.after, 4),
         "scans": hashes,
     }
-    return Adapted(replace(model, card={**model.card, "corrected_for": facts}, scanner=found), table, tuple(spoilt), odd)
+    made = replace(model, card={**model.card, "corrected_for": facts}, scanner=found)
+    return Adapted(made, table, tuple(spoilt), odd)
 
 
 def _known(name, contents, metabolites, shown):

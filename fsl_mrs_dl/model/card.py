@@ -59,6 +59,11 @@ def check_card(card, where):
             wrong.append(name)
         elif not all(isinstance(value, (int, float)) for one in tables for value in one.values()):
             wrong.append(name)
+    for name in {"adapted_to", "corrected_for"}.difference(wrong):
+        scans = card.get(name, {}).get("scans", {})
+        if not isinstance(scans, dict) or not all(isinstance(content, str) for content in scans.values()):
+            wrong.append(name)
+    wrong += [name for name in ("name", "purpose", "not_for") if not isinstance(card.get(name, ""), str)]
     if wrong:
         raise ModelError(f"{where}: its part {wrong[0]} is not that of a model card; copy the model folder anew.")
 

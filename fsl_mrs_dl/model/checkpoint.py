@@ -25,7 +25,7 @@ from .networks import network_classes
 from .output import LineScale
 from .prior import Prior, read_prior, write_prior
 from .refine import Refiner
-from .scanner import ScannerCorrection, read_scanner, write_scanner
+from .scanner import ScannerCorrection, fingerprint_of, read_scanner, write_scanner
 from .thresholds import Thresholds, read_thresholds, write_thresholds
 
 SHIPPED = Path(__file__).parent.parent / "models"
@@ -223,12 +223,22 @@ def save_model(model, folder, overwrite=False, beside=()):
             write_thresholds(partial, model.trust)
         if model.prior is not None and model.prior.weights_sha256 in ("", _digest(partial / "weights.safetensors")):
             keep_prior(partial, model.prior)
-        if model.scanner is not None and model.scanner.weights_sha256 in ("", _digest(partial / "weights.safetensors")):
+        card = dict(model.card)
+        if _holds(model.scanner, model, _digest(partial / "weights.safetensors")):
             write_scanner(partial, model.scanner, _digest(partial / "weights.safetensors"))
-        (partial / "card.json").write_text(json.dumps(model.card, indent=1) + "\n", encoding="utf-8")
-        (partial / "card.md").write_text(card_text(model.card), encoding="utf-8")
+        else:
+            card.pop("corrected_for", None)
+        (partial / "card.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+        (partial / "card.md").write_text(card_text(card), encoding="utf-8")
         for path in beside:
             (shutil.copytree if path.is_dir() else shutil.copyfile)(path, partial / path.name)
+
+
+def _holds(scanner, model, weights_sha256):
+    """Whether a ScannerCorrection is of these weights and of a model's calibration; False of None."""
+    if scanner is None or scanner.weights_sha256 not in ("", weights_sha256):
+        return False
+    return scanner.calibration_sha256 == fingerprint_of(model.calibration)
 
 
 def write_calibration(folder, calibration):

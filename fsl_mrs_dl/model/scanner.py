@@ -32,14 +32,14 @@ LEAST_GAIN = 0.03
 """Share of the mean error that has to go; less may be luck."""
 
 SURE = 1.0
-"""Standard errors by which samples have to gain on average. With both, 2 to 4 % of simulated scanners that need no
+"""Standard errors by which samples have to gain on average. With both, 2 to 6 % of simulated scanners that need no
 correction get one, which makes their mean error 3 to 15 % larger."""
 
 WAY_OUT = "Delete the file, or make the model anew with fsl_mrs_dl adapt."
 """What to do about a file that is damaged or of another model."""
 
-LARGEST = 0.15
-"""Mean error after the correction beyond which the contents must be of other scans: a guess has some 0.3."""
+PAIRED = 0.8
+"""Share of the distance between estimates and contents of other scans that their own may have, means taken out."""
 
 MARGIN = 0.1
 """Contents that are further than this outside those of the known scans are unlike them."""
@@ -90,10 +90,10 @@ class ScannerCorrection:
             raise ConfigError(f"weights of a scanner's correction must be {count + 1} rows of {count} numbers.")
         if not (np.abs(np.array(self.weights, dtype=float)) < 100).all():
             raise ConfigError("weights of a scanner's correction must be numbers below 100.")
-        for name in ("moves", "contents"):
-            pairs = getattr(self, name)
-            if len(pairs) != count or not all(-1 <= low <= high <= 1 for low, high in pairs):
-                raise ConfigError(f"{name} of a scanner's correction must be {count} ascending pairs of -1 to 1.")
+        if len(self.moves) != count or not all(-1 <= low <= 0 <= high <= 1 for low, high in self.moves):
+            raise ConfigError(f"moves of a scanner's correction must be {count} pairs of -1 to 0 and 0 to 1.")
+        if len(self.contents) != count or not all(0 <= low <= high <= 1 for low, high in self.contents):
+            raise ConfigError(f"contents of a scanner's correction must be {count} ascending pairs of 0 to 1.")
         if not FEWEST <= self.samples <= self.scans < 2**53 or self.steps < 0:
             raise ConfigError(f"A scanner's correction is of {FEWEST} samples or more and of 0 steps or more.")
         if not (0 <= self.before <= 1 and 0 <= self.after <= 1):
@@ -130,7 +130,7 @@ def learn_scanner(metabolites, estimate, truth, shown=None, **settings):
         sample by the others alone; NaN of what is not shown.
 
     Raises:
-        DataError: there are too few samples, they do not show how to correct others, or their contents are not theirs.
+        DataError: there are too few samples, their contents are not theirs, or they do not teach to correct others.
     """
     shown = np.ones(len(metabolites), dtype=bool) if shown is None else np.asarray(shown)
     own, known = estimate[:, shown], _relative(np.asarray(truth, dtype=float)[:, shown])
@@ -140,15 +140,10 @@ def learn_scanner(metabolites, estimate, truth, shown=None, **settings):
     if count < FEWEST:
         raise DataError(
             f"A scanner's correction takes scans of {FEWEST} different contents or more, not of {count}; repeated "
-            "scans of one sample count once."
+            "scans count once."
         )
+    _check_pairs(own, known)
     before, after = np.abs(own - known), np.abs(_by_others(own, known, samples) - known)
-    if after.mean() > LARGEST:
-        raise DataError(
-            f"The contents are hardly those of the scans: the mean error is {before.mean():.3f}, and {after.mean():.3f} "
-            f"where each is corrected by the others; at most {LARGEST} is believed. Check which contents belong to which "
-            "scan."
-        )
     gains = np.array([(before - after)[samples == sample].mean() for sample in range(count)])
     luck = SURE * gains.std(ddof=1) / np.sqrt(count)
     if not (after.mean() < (1 - LEAST_GAIN) * before.mean() and gains.mean() > luck):
@@ -174,6 +169,23 @@ def learn_scanner(metabolites, estimate, truth, shown=None, **settings):
         **settings,
     )
     return found, errors
+
+
+def _check_pairs(own, known):
+    """Refuse (scan, metabolite) contents that are no nearer to the estimates of their scans than to those of others.
+
+    Raises:
+        DataError: they are not, or an estimate is no number.
+    """
+    if not np.isfinite(own).all():
+        raise DataError("An estimate of a scan is no number: leave that scan out.")
+    own, known = own - own.mean(0), known - known.mean(0)
+    apart = [np.abs(own - np.roll(known, shift, 0)).mean() for shift in range(len(own))]
+    if apart[0] > PAIRED * np.mean(apart[1:]):
+        raise DataError(
+            "The contents are hardly those of the scans: they are no nearer to the estimates of their own than to "
+            "those of others. Check which contents belong to which scan, or take scans whose contents differ more."
+        )
 
 
 def read_scanner(folder, metabolites, weights_sha256, calibration):
