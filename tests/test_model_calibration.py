@@ -14,7 +14,6 @@ from fsl_mrs_dl.model.calibration import (
     FILE,
     Calibration,
     Intervals,
-    calibration_values,
     cells_of,
     read_calibration,
 )
@@ -147,7 +146,7 @@ def test_files_that_are_no_calibration_of_the_model_are_refused(content, tmp_pat
 
 def test_a_doubt_is_read_with_the_calibration_and_refused_for_other_spectra(tmp_path):
     doubted = replace(GOOD, doubt=Doubt((-2.0, -1.5), (0.3, 0.2), (1.0, 0.5)), steps=2)
-    (tmp_path / FILE).write_text(json.dumps(calibration_values(doubted, "ef")), encoding="utf-8")
+    (tmp_path / FILE).write_text(json.dumps(asdict(replace(doubted, weights_sha256="ef"))), encoding="utf-8")
     assert read_calibration(tmp_path, ("a", "b"), 2, "ef") == replace(doubted, weights_sha256="ef")
     with pytest.raises(ModelError, match="its doubt is of 2 spectra, not 1"):
         read_calibration(tmp_path, ("a", "b"), 1, "ef")
@@ -157,7 +156,7 @@ def test_a_doubt_is_read_with_the_calibration_and_refused_for_other_spectra(tmp_
 
 def test_a_calibration_is_read_as_it_was_written(tmp_path):
     assert read_calibration(tmp_path, ("a", "b"), 2, "ab") is None
-    (tmp_path / FILE).write_text(json.dumps(calibration_values(GOOD, "ef")), encoding="utf-8")
+    (tmp_path / FILE).write_text(json.dumps(asdict(replace(GOOD, weights_sha256="ef"))), encoding="utf-8")
     assert read_calibration(tmp_path, ("a", "b"), 2, "ef") == replace(GOOD, weights_sha256="ef")
 
 
@@ -168,7 +167,7 @@ def test_a_trained_model_keeps_its_calibration_and_refuses_another(tiny_model, t
     assert loaded.calibration == replace(tiny_model.calibration, weights_sha256=loaded.weights_sha256)
     save_model(replace(tiny_model, calibration=None), tmp_path / "bare")
     assert load_model(tmp_path / "bare").calibration is None
-    values = calibration_values(tiny_model.calibration, "0" * 64)
+    values = asdict(replace(tiny_model.calibration, weights_sha256="0" * 64))
     (tmp_path / "bare" / FILE).write_text(json.dumps(values), encoding="utf-8")
     with pytest.raises(ModelError, match="other weights"):
         load_model(tmp_path / "bare")

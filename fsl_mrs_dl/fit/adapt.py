@@ -6,10 +6,9 @@ import numpy as np
 import pandas
 
 from ..errors import DataError, FslMrsDlError, ModelError
-from ..model.card import content_hash, in_sample
+from ..model.card import content_hash, known_hashes
 from ..model.checkpoint import TrainedModel
 from ..model.scanner import fingerprint_of, learn_scanner
-
 
 ODD = (0.1, 4)
 """Mean error of a scan beyond which its contents may be of another one: at least so much, and so many medians."""
@@ -52,19 +51,19 @@ def adapt(quantifier, scans, contents):
     model, basis = quantifier.model, quantifier.basis
     if model.scanner is not None:
         origin = str(model.card.get("corrected_for", {}).get("model", "")).partition(",")[0][:80]
+        origin = f", {origin}" if origin else ""
         raise ModelError(
-            f"{model.name} is corrected for a scanner already: take the model that it was made from"
-            f"{f', {origin}' * bool(origin)}."
+            f"{model.name} is corrected for a scanner already: take the model that it was made from{origin}."
         )
     names = model.config.metabolites
     shown = np.array([name in basis.shown for name in names])
-    estimates, truth, hashes, spoilt = [], [], {}, []
+    estimates, truth, hashes, spoilt, taught = [], [], {}, [], known_hashes(model.card)
     for name, scan in scans:
         truth.append(_known(name, contents.get(name, {}), names, shown))
         content = content_hash(scan.fids)
         if name in hashes or content in hashes.values():
             raise DataError(f"{name} is there already, by its name or by its content: leave one of the two out.")
-        if in_sample(model, {name: scan.fids}):
+        if content in taught:
             raise ModelError(f"{model.name} was trained on {name}, whose error says nothing of others: leave it out.")
         hashes[name] = content
         try:

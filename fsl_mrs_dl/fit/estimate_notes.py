@@ -36,7 +36,6 @@ OTHER_STEPS = (
 )
 """Note of a calibration that was made with another number of steps."""
 
-
 ADAPTED = (
     "The concentrations are corrected for the scanner of {scans} scans of {samples} known contents (their mean error, "
     "each corrected by the others: {before:.3f} before, {after:.3f} after)."

@@ -21,7 +21,7 @@ import numpy as np
 from ..basis.basis_files import MAX_METABOLITES
 from ..errors import ConfigError, ModelError
 from .doubt import Doubt
-from .for_weights import WAY_OUT, read_for_weights
+from .for_weights import WAY_OUT, check_metabolites, read_for_weights
 from .unshrink import TENTHS, Correction, tenths_of
 
 FILE = "calibration.json"
@@ -200,7 +200,7 @@ class Calibration:
 
     def fingerprint(self):
         """SHA-256 (hexadecimal) of all that estimates and error bars depend on."""
-        return sha256(json.dumps(calibration_values(self, "")).encode()).hexdigest()
+        return sha256(json.dumps(asdict(replace(self, weights_sha256=""))).encode()).hexdigest()
 
     def judge(self, concentrations, spread, unexplained=None, own_spread=None, correct=False, further=None):
         """Estimates and their Uncertainty.
@@ -257,14 +257,7 @@ def read_calibration(folder, metabolites, conditions, weights_sha256):
     if not path.exists():
         return None
     found = read_for_weights(Calibration, path, "calibration", weights_sha256)
-    if found.metabolites != tuple(metabolites):
-        names = ", ".join(found.metabolites)[:200]
-        raise ModelError(f"{path}: it is for {names}, not for the model's metabolites. {WAY_OUT}")
+    check_metabolites(found, metabolites, path)
     if found.doubt is not None and len(found.doubt.knees) != conditions:
         raise ModelError(f"{path}: its doubt is of {len(found.doubt.knees)} spectra, not {conditions}. {WAY_OUT}")
     return found
-
-
-def calibration_values(calibration, weights_sha256):
-    """A Calibration of the weights of a file, as plain JSON types."""
-    return asdict(replace(calibration, weights_sha256=weights_sha256))

@@ -98,6 +98,11 @@ def adapted_scans(card, part="adapted_to"):
     return scans if isinstance(scans, dict) else {}
 
 
+def known_hashes(card):
+    """Set of the content hashes of all scans that a model was adapted to, its weights or its estimates."""
+    return {one for part in ("adapted_to", "corrected_for") for one in adapted_scans(card, part).values()}
+
+
 def with_scans(earlier, scans):
     """Two dictionaries of scans, as of `adapted_scans`, in one: where names repeat, the later one is numbered."""
     found = dict(earlier)
@@ -114,7 +119,7 @@ def in_sample(model, scans):
         model: TrainedModel.
         scans: {name: (condition, point) FIDs as read from the file}.
     """
-    known = {one for part in ("adapted_to", "corrected_for") for one in adapted_scans(model.card, part).values()}
+    known = known_hashes(model.card)
     return [name for name, fids in scans.items() if content_hash(fids) in known] if known else []
 
 

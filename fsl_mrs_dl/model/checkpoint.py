@@ -17,15 +17,18 @@ from ..basis.basis_files import MAX_METABOLITES
 from ..basis.basis_set import EDITED, SINGLE
 from ..config import from_dict, read_json, to_dict
 from ..errors import ConfigError, ModelError
-from ..folders import whole_folder, write_whole
-from .calibration import FILE, Calibration, calibration_values, read_calibration
+from ..folders import whole_folder
+from .calibration import FILE, Calibration, read_calibration
 from .card import card_text, check_card
+from .for_weights import write_for_weights
 from .inputs import InputConfig
 from .networks import network_classes
 from .output import LineScale
-from .prior import Prior, read_prior, write_prior
+from .prior import FILE as PRIOR
+from .prior import Prior, read_prior
 from .refine import Refiner
-from .scanner import ScannerCorrection, fingerprint_of, read_scanner, write_scanner
+from .scanner import FILE as SCANNER
+from .scanner import ScannerCorrection, fingerprint_of, read_scanner
 from .thresholds import Thresholds, read_thresholds, write_thresholds
 
 SHIPPED = Path(__file__).parent.parent / "models"
@@ -216,16 +219,17 @@ def save_model(model, folder, overwrite=False, beside=()):
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()}
         # Its own function for files makes them readable to their owner alone.
         (partial / "weights.safetensors").write_bytes(save(weights))
+        digest = _digest(partial / "weights.safetensors")
         if model.calibration is not None:
-            write_calibration(partial, model.calibration)
+            write_for_weights(partial / FILE, model.calibration, digest)
         # Thresholds are of weights: they are kept where these are the same as before.
-        if model.trust is not None and model.trust.weights_sha256 == _digest(partial / "weights.safetensors"):
+        if model.trust is not None and model.trust.weights_sha256 == digest:
             write_thresholds(partial, model.trust)
-        if model.prior is not None and model.prior.weights_sha256 in ("", _digest(partial / "weights.safetensors")):
-            keep_prior(partial, model.prior)
+        if model.prior is not None and model.prior.weights_sha256 in ("", digest):
+            write_for_weights(partial / PRIOR, model.prior, digest)
         card = dict(model.card)
-        if _holds(model.scanner, model, _digest(partial / "weights.safetensors")):
-            write_scanner(partial, model.scanner, _digest(partial / "weights.safetensors"))
+        if _holds(model.scanner, model, digest):
+            write_for_weights(partial / SCANNER, model.scanner, digest)
         else:
             card.pop("corrected_for", None)
         (partial / "card.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
@@ -243,13 +247,12 @@ def _holds(scanner, model, weights_sha256):
 
 def write_calibration(folder, calibration):
     """Write the Calibration of the weights in a model's folder there."""
-    values = calibration_values(calibration, _digest(folder / "weights.safetensors"))
-    write_whole(folder / FILE, json.dumps(values) + "\n")
+    write_for_weights(folder / FILE, calibration, _digest(folder / "weights.safetensors"))
 
 
 def keep_prior(folder, prior):
     """Write the Prior of the weights in a model's folder there."""
-    write_prior(folder, prior, _digest(folder / "weights.safetensors"))
+    write_for_weights(folder / PRIOR, prior, _digest(folder / "weights.safetensors"))
 
 
 def _digest(path):

@@ -1,12 +1,10 @@
 """How far what a hybrid network says about the non-linear parameters of scans is usually off, for `model.refine`."""
 
-import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..errors import ConfigError, ModelError
-from ..folders import write_whole
 from .for_weights import WAY_OUT, read_for_weights
 
 FILE = "prior.json"
@@ -80,9 +78,3 @@ def read_prior(folder, parameters, weights_sha256):
     if len(found.covariance) != parameters:
         raise ModelError(f"{path}: it has {len(found.covariance)} parameters, the model {parameters}. {WAY_OUT}")
     return found
-
-
-def write_prior(folder, prior, weights_sha256):
-    """Write a Prior of the weights of a file into a model's folder."""
-    text = json.dumps(asdict(replace(prior, weights_sha256=weights_sha256)))
-    write_whole(folder / FILE, text + "\n")

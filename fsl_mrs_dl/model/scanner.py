@@ -6,15 +6,13 @@ regression of the errors on the estimates, with the ridge under which the known 
 other. No estimate is moved further than those of the known scans were. The network stays as it is.
 """
 
-import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..basis.basis_files import MAX_METABOLITES
 from ..errors import ConfigError, DataError, ModelError
-from ..folders import write_whole
-from .for_weights import read_for_weights
+from .for_weights import check_metabolites, read_for_weights
 
 FILE = "scanner.json"
 """Name of the file in a model's folder."""
@@ -204,9 +202,7 @@ def read_scanner(folder, metabolites, weights_sha256, calibration):
     if not path.exists():
         return None
     found = read_for_weights(ScannerCorrection, path, "scanner's correction", weights_sha256, WAY_OUT)
-    if found.metabolites != tuple(metabolites):
-        names = ", ".join(found.metabolites)[:200]
-        raise ModelError(f"{path}: it is for {names}, not for the model's metabolites. {WAY_OUT}")
+    check_metabolites(found, metabolites, path, WAY_OUT)
     if found.calibration_sha256 != fingerprint_of(calibration):
         raise ModelError(f"{path}: it was learnt with another calibration than the model's. {WAY_OUT}")
     return found
@@ -215,12 +211,6 @@ def read_scanner(folder, metabolites, weights_sha256, calibration):
 def fingerprint_of(calibration):
     """Fingerprint of a Calibration, empty of None."""
     return "" if calibration is None else calibration.fingerprint()
-
-
-def write_scanner(folder, scanner, weights_sha256):
-    """Write a ScannerCorrection of the weights of a file into a model's folder."""
-    text = json.dumps(asdict(replace(scanner, weights_sha256=weights_sha256)))
-    write_whole(folder / FILE, text + "\n")
 
 
 def _relative(concentrations):
